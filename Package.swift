@@ -1,0 +1,76 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The floors of the house, lowest first (CONTRIBUTING.md explains them; Scripts/check-floors holds them).
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .treatAllWarnings(as: .error),
+]
+let strictC: [CSetting] = [
+    .treatAllWarnings(as: .error),
+    // Counts the calls that change something on disk and lets tests make them fail; never in a release build.
+    .define("CHASTIPI_FAULTS", .when(configuration: .debug)),
+]
+
+func floor(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["TestKit"], swiftSettings: strict)
+}
+
+let package = Package(
+    name: "chastipi-backup",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "ChastiPiBackup", targets: ["ChastiPiBackup", "Model"]),
+        .executable(name: "chastipi-backup", targets: ["chastipi-backup"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // Floor 0: values, and the C modules.
+        floor("Model"),
+        .target(name: "CLinux", cSettings: strictC),
+        .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        // Floor 1.
+        floor("Disk", ["Model", "CLinux"]),
+        floor("Codec", ["Model", "CCrypto"]),
+        floor("Workers", ["Model"]),
+        // Floor 2: what formats share.
+        floor("Containers", ["Model", "Disk", "Codec", "Workers"]),
+        // Floor 3: formats.
+        floor("FolderFormat", ["Model", "Disk", "Codec", "Workers", "Containers"]),
+        // Floor 4: the library that people import.
+        floor(
+            "ChastiPiBackup",
+            [
+                "Model", "Disk", "Codec", "Workers", "Containers", "FolderFormat",
+                .product(name: "Yams", package: "Yams"),
+            ]),
+        // Floor 6: the program.
+        .executableTarget(
+            name: "chastipi-backup",
+            dependencies: [
+                "Model", "ChastiPiBackup", "CLinux",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+        // Tests.
+        .target(name: "TestKit", dependencies: ["Model", "Disk", "CLinux"], path: "Tests/TestKit", swiftSettings: strict),
+        tests("ModelTests", ["Model"]),
+        tests("DiskTests", ["Model", "Disk", "CLinux"]),
+        tests("CodecTests", ["Model", "Codec"]),
+        tests("WorkersTests", ["Workers"]),
+        tests("ContainersTests", ["Model", "Containers", "Codec"]),
+        tests("FolderFormatTests", ["Model", "FolderFormat", "Containers", "Disk"]),
+        tests("ChastiPiBackupTests", ["Model", "ChastiPiBackup"]),
+        tests("Acceptance", ["Model"]),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .gnu17
+)

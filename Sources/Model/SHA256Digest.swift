@@ -1,0 +1,80 @@
+/// A SHA-256 hash value: 32 bytes, kept in four words so that a hundred thousand of them need no allocation.
+public struct SHA256Digest: Hashable, Sendable {
+    private var words: (UInt64, UInt64, UInt64, UInt64)
+
+    /// 32 zero bytes.
+    package init() {
+        words = (0, 0, 0, 0)
+    }
+
+    /// Nil unless `bytes` are 32.
+    public init?(_ bytes: some Collection<UInt8>) {
+        guard bytes.count == 32 else { return nil }
+        self.init()
+        withUnsafeMutableBytes(of: &words) { $0.copyBytes(from: bytes) }
+    }
+
+    /// Nil unless `hex` is 64 lower- or upper-case hexadecimal digits.
+    public init?(hex: some Collection<UInt8>) {
+        guard hex.count == 64 else { return nil }
+        self.init()
+        let valid = withUnsafeMutableBytes(of: &words) { bytes in
+            var index = 0
+            for digit in hex {
+                guard let value = Self.value(ofHexDigit: digit) else { return false }
+                bytes[index / 2] = bytes[index / 2] << 4 | value
+                index += 1
+            }
+            return true
+        }
+        guard valid else { return nil }
+    }
+
+    /// Calls `body` with the 32 bytes.
+    package func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+        let copy = words
+        return try withUnsafeBytes(of: copy, body)
+    }
+
+    /// Lets `body` fill in the 32 bytes.
+    package mutating func withMutableBytes<R>(_ body: (UnsafeMutableRawBufferPointer) throws -> R) rethrows -> R {
+        try withUnsafeMutableBytes(of: &words, body)
+    }
+
+    /// 64 lower-case hexadecimal digits.
+    public var hex: String {
+        withBytes { bytes in
+            String(unsafeUninitializedCapacity: 64) { text in
+                for (index, byte) in bytes.enumerated() {
+                    text[2 * index] = Self.hexDigit(byte >> 4)
+                    text[2 * index + 1] = Self.hexDigit(byte & 15)
+                }
+                return 64
+            }
+        }
+    }
+
+    @inline(__always)
+    package static func hexDigit(_ value: UInt8) -> UInt8 {
+        value < 10 ? value + UInt8(ascii: "0") : value - 10 + UInt8(ascii: "a")
+    }
+
+    @inline(__always)
+    package static func value(ofHexDigit digit: UInt8) -> UInt8? {
+        switch digit {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): digit - UInt8(ascii: "A") + 10
+        default: nil
+        }
+    }
+
+    public static func == (a: SHA256Digest, b: SHA256Digest) -> Bool {
+        a.words == b.words
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        // Any eight bytes of a cryptographic hash spread well.
+        hasher.combine(words.0)
+    }
+}
