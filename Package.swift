@@ -61,7 +61,8 @@ let package = Package(
             ],
             swiftSettings: strict),
         // Tests.
-        .target(name: "TestKit", dependencies: ["Model", "Disk", "CLinux"], path: "Tests/TestKit", swiftSettings: strict),
+        .target(
+            name: "TestKit", dependencies: ["Model", "Disk", "CLinux"], path: "Tests/TestKit", swiftSettings: strict),
         tests("ModelTests", ["Model"]),
         tests("DiskTests", ["Model", "Disk", "CLinux"]),
         tests("CodecTests", ["Model", "Codec"]),

@@ -1,2 +1,327 @@
+#define _GNU_SOURCE
 #include "CLinux.h"
-typedef int clinux_not_empty;
+#include "faults.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/fs.h>
+#include <linux/openat2.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+const int linux_O_PATH = O_PATH;
+const int linux_O_DIRECTORY = O_DIRECTORY;
+const int linux_O_NOFOLLOW = O_NOFOLLOW;
+const int linux_O_NONBLOCK = O_NONBLOCK;
+
+// Not in the kernel headers of every distribution that we build on.
+#ifndef STATX_ATTR_MOUNT_ROOT
+#define STATX_ATTR_MOUNT_ROOT 0x00002000
+#endif
+#ifndef FS_CASEFOLD_FL
+#define FS_CASEFOLD_FL 0x40000000
+#endif
+
+#define RESULT(call)                                                                                                   \
+    do {                                                                                                               \
+        long long result = (long long)(call);                                                                          \
+        return result < 0 ? -errno : result;                                                                           \
+    } while (0)
+
+// ---- calls that change nothing ----
+
+int linux_open(int dir, const char *path, int flags) { RESULT(openat(dir, path, flags | O_CLOEXEC)); }
+
+int linux_open_beneath(int dir, const char *path, int flags) {
+    struct open_how how = {
+        .flags = (uint64_t)(flags | O_CLOEXEC),
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    };
+    RESULT(syscall(SYS_openat2, dir, path, &how, sizeof how));
+}
+
+int linux_close(int fd) { RESULT(close(fd)); }
+
+int linux_duplicate(int fd) { RESULT(fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
+
+static int stat_with(int dir, const char *path, int flags, linux_stat *result) {
+    struct statx s;
+    if (statx(dir, path, flags | AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_MNT_ID, &s) < 0) return -errno;
+    result->device = (unsigned long long)s.stx_dev_major << 32 | s.stx_dev_minor;
+    result->inode = s.stx_ino;
+    // Kernels before 5.8 do not tell the mount: then the device alone has to do.
+    result->mount = s.stx_mask & STATX_MNT_ID ? s.stx_mnt_id : 0;
+    result->size = s.stx_size;
+    result->blocks = s.stx_blocks;
+    result->modified_seconds = s.stx_mtime.tv_sec;
+    result->modified_nanoseconds = s.stx_mtime.tv_nsec;
+    result->changed_seconds = s.stx_ctime.tv_sec;
+    result->changed_nanoseconds = s.stx_ctime.tv_nsec;
+    result->mode = s.stx_mode;
+    result->user = s.stx_uid;
+    result->group = s.stx_gid;
+    result->links = s.stx_nlink;
+    result->immutable = (s.stx_attributes & STATX_ATTR_IMMUTABLE) != 0;
+    result->append_only = (s.stx_attributes & STATX_ATTR_APPEND) != 0;
+    result->mount_root = (s.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+    return 0;
+}
+
+int linux_stat_at(int dir, const char *path, linux_stat *result) {
+    return stat_with(dir, path, AT_SYMLINK_NOFOLLOW, result);
+}
+
+int linux_stat_following(int dir, const char *path, linux_stat *result) { return stat_with(dir, path, 0, result); }
+
+int linux_filesystem_of(int fd, linux_filesystem *result) {
+    struct statfs s;
+    if (fstatfs(fd, &s) < 0) return -errno;
+    result->magic = (unsigned long)s.f_type & 0xffffffffUL;
+    memcpy(&result->identity, &s.f_fsid, sizeof result->identity);
+    result->block_size = (unsigned long long)s.f_bsize;
+    result->blocks_available = s.f_bavail;
+    result->inodes = s.f_files;
+    result->inodes_free = s.f_ffree;
+    result->read_only = (s.f_flags & 1) != 0; // ST_RDONLY
+    return 0;
+}
+
+long linux_list(int fd, void *buffer, unsigned long size) { RESULT(syscall(SYS_getdents64, fd, buffer, size)); }
+
+int linux_next_dirent(const void *buffer, long filled, long *offset, linux_dirent *result) {
+    if (*offset >= filled) return 0;
+    const struct dirent64 *entry = (const void *)((const char *)buffer + *offset);
+    *offset += entry->d_reclen;
+    result->inode = entry->d_ino;
+    result->name = entry->d_name;
+    result->name_length = (unsigned int)strlen(entry->d_name);
+    result->type = entry->d_type;
+    return 1;
+}
+
+long linux_readlink(int dir, const char *path, char *buffer, unsigned long size) {
+    RESULT(readlinkat(dir, path, buffer, size));
+}
+
+long linux_read(int fd, void *buffer, unsigned long size) { RESULT(read(fd, buffer, size)); }
+
+long linux_pread(int fd, void *buffer, unsigned long size, long long offset) {
+    RESULT(pread(fd, buffer, size, offset));
+}
+
+long long linux_seek_data(int fd, long long offset) { RESULT(lseek(fd, offset, SEEK_DATA)); }
+
+long long linux_seek_hole(int fd, long long offset) { RESULT(lseek(fd, offset, SEEK_HOLE)); }
+
+void linux_advise_sequential(int fd) { posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); }
+
+long linux_list_xattrs(int fd, char *buffer, unsigned long size) { RESULT(flistxattr(fd, buffer, size)); }
+
+long linux_get_xattr(int fd, const char *name, void *buffer, unsigned long size) {
+    RESULT(fgetxattr(fd, name, buffer, size));
+}
+
+// A path to `name` in `dir` for calls that take no directory descriptor. A name has at most 255 bytes.
+struct proc_path {
+    char bytes[320];
+};
+static const char *proc_path(struct proc_path *path, int dir, const char *name) {
+    snprintf(path->bytes, sizeof path->bytes, "/proc/self/fd/%d/%s", dir, name);
+    return path->bytes;
+}
+
+long linux_list_xattrs_at(int dir, const char *name, char *buffer, unsigned long size) {
+    struct proc_path path;
+    RESULT(llistxattr(proc_path(&path, dir, name), buffer, size));
+}
+
+long linux_get_xattr_at(int dir, const char *name, const char *attribute, void *buffer, unsigned long size) {
+    struct proc_path path;
+    RESULT(lgetxattr(proc_path(&path, dir, name), attribute, buffer, size));
+}
+
+int linux_folds_case(int fd) {
+    int flags = 0;
+    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0) return 0;
+    return (flags & FS_CASEFOLD_FL) != 0;
+}
+
+int linux_lock(int fd, int exclusive, int wait) {
+    RESULT(flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | (wait ? 0 : LOCK_NB)));
+}
+
+static long copy_name(const char *name, char *buffer, unsigned long size) {
+    unsigned long length = strlen(name);
+    if (length >= size) return -ENAMETOOLONG;
+    memcpy(buffer, name, length + 1);
+    return (long)length;
+}
+
+long linux_user_name(unsigned int user, char *buffer, unsigned long size) {
+    struct passwd entry, *found = NULL;
+    char space[4096];
+    int error = getpwuid_r(user, &entry, space, sizeof space, &found);
+    if (!found) return -(error ? error : ENOENT);
+    return copy_name(entry.pw_name, buffer, size);
+}
+
+long linux_group_name(unsigned int group, char *buffer, unsigned long size) {
+    struct group entry, *found = NULL;
+    char space[16384];
+    int error = getgrgid_r(group, &entry, space, sizeof space, &found);
+    if (!found) return -(error ? error : ENOENT);
+    return copy_name(entry.gr_name, buffer, size);
+}
+
+long long linux_user_id(const char *name) {
+    struct passwd entry, *found = NULL;
+    char space[4096];
+    int error = getpwnam_r(name, &entry, space, sizeof space, &found);
+    return found ? (long long)entry.pw_uid : -(error ? error : ENOENT);
+}
+
+long long linux_group_id(const char *name) {
+    struct group entry, *found = NULL;
+    char space[16384];
+    int error = getgrnam_r(name, &entry, space, sizeof space, &found);
+    return found ? (long long)entry.gr_gid : -(error ? error : ENOENT);
+}
+
+unsigned int linux_effective_user(void) { return geteuid(); }
+
+const char *linux_error_text(int number) {
+    const char *text = strerrordesc_np(number);
+    return text ? text : "unknown error";
+}
+
+const char *linux_error_name(int number) {
+    const char *name = strerrorname_np(number);
+    return name ? name : "EUNKNOWN";
+}
+
+// ---- calls that change something ----
+
+int linux_create(int dir, const char *path, int flags, unsigned int mode) {
+    CHANGING(openat(dir, path, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+}
+
+int linux_open_or_create(int dir, const char *path, unsigned int mode) {
+    CHANGING(openat(dir, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode));
+}
+
+int linux_mkdir(int dir, const char *path, unsigned int mode) { CHANGING(mkdirat(dir, path, mode)); }
+
+long linux_write(int fd, const void *buffer, unsigned long size) {
+#ifdef CHASTIPI_FAULTS
+    struct fault fault = fault_at_this_call();
+    if (fault.kind == fault_fail) return -fault.error;
+    if (fault.kind == fault_short && size > 1) size /= 2;
+    long result = write(fd, buffer, size);
+    if (fault.kind == fault_late) return -fault.error;
+    return result < 0 ? -errno : result;
+#else
+    RESULT(write(fd, buffer, size));
+#endif
+}
+
+int linux_truncate(int fd, long long size) { CHANGING(ftruncate(fd, size)); }
+
+int linux_fsync(int fd) { CHANGING(fsync(fd)); }
+
+int linux_syncfs(int fd) { CHANGING(syncfs(fd)); }
+
+int linux_rename(int from_dir, const char *from, int to_dir, const char *to) {
+    CHANGING(renameat(from_dir, from, to_dir, to));
+}
+
+int linux_rename_noreplace(int from_dir, const char *from, int to_dir, const char *to) {
+    CHANGING(renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE));
+}
+
+int linux_link(int from_dir, const char *from, int to_dir, const char *to) {
+    CHANGING(linkat(from_dir, from, to_dir, to, 0));
+}
+
+int linux_symlink(const char *target, int dir, const char *path) { CHANGING(symlinkat(target, dir, path)); }
+
+int linux_unlink(int dir, const char *path) { CHANGING(unlinkat(dir, path, 0)); }
+
+int linux_rmdir(int dir, const char *path) { CHANGING(unlinkat(dir, path, AT_REMOVEDIR)); }
+
+int linux_chmod(int fd, unsigned int mode) { CHANGING(fchmod(fd, mode)); }
+
+int linux_chmod_path_descriptor(int fd, unsigned int mode) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    CHANGING(chmod(path, mode));
+}
+
+int linux_chown(int fd, unsigned int user, unsigned int group) { CHANGING(fchown(fd, user, group)); }
+
+int linux_chown_at(int dir, const char *path, unsigned int user, unsigned int group) {
+    CHANGING(fchownat(dir, path, user, group, AT_SYMLINK_NOFOLLOW));
+}
+
+int linux_set_modified(int fd, long long seconds, unsigned int nanoseconds) {
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = seconds, .tv_nsec = nanoseconds}};
+    CHANGING(futimens(fd, times));
+}
+
+int linux_set_modified_at(int dir, const char *path, long long seconds, unsigned int nanoseconds) {
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = seconds, .tv_nsec = nanoseconds}};
+    CHANGING(utimensat(dir, path, times, AT_SYMLINK_NOFOLLOW));
+}
+
+int linux_set_xattr(int fd, const char *name, const void *value, unsigned long size) {
+    CHANGING(fsetxattr(fd, name, value, size, 0));
+}
+
+int linux_set_xattr_at(int dir, const char *name, const char *attribute, const void *value, unsigned long size) {
+    struct proc_path path;
+    CHANGING(lsetxattr(proc_path(&path, dir, name), attribute, value, size, 0));
+}
+
+int linux_remove_xattr(int fd, const char *name) { CHANGING(fremovexattr(fd, name)); }
+
+int linux_reflink(int to_fd, int from_fd) { CHANGING(ioctl(to_fd, FICLONE, from_fd)); }
+
+// ---- signals ----
+
+static int signal_descriptor = -1;
+static volatile sig_atomic_t signals_seen;
+
+static void on_signal(int number) {
+    if (signals_seen++) _exit(128 + number);
+    int saved = errno;
+    unsigned char byte = (unsigned char)number;
+    // Nothing can be done here if the pipe is gone: the next signal ends the process.
+    ssize_t written = write(signal_descriptor, &byte, 1);
+    (void)written;
+    errno = saved;
+}
+
+void linux_catch_signals(int fd) {
+    signal_descriptor = fd;
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &action, NULL);
+}
+
+int linux_pipe(int fds[2]) { RESULT(pipe2(fds, O_CLOEXEC)); }

@@ -1,0 +1,225 @@
+import CLinux
+import Glibc
+import Model
+
+/// An open directory. Everything below it is reached relative to its descriptor, never through a joined path, and never
+/// through a symbolic link (promise 11).
+package final class Directory: Sendable {
+    package let descriptor: Int32
+
+    init(adopting descriptor: Int32) {
+        self.descriptor = descriptor
+    }
+
+    deinit {
+        // Nothing was written through it, so closing cannot lose anything.
+        linux_close(descriptor)
+    }
+
+    /// Opens the directory at a path of the user, following links.
+    package convenience init(path: String) throws(DiskError) {
+        let flags = O_RDONLY | linux_O_DIRECTORY
+        self.init(
+            adopting: try check(
+                withCString(path.utf8) { linux_open(AT_FDCWD, $0, flags) }, "open", printable(path.utf8)))
+    }
+
+    /// Opens the directory `name` in this one.
+    package func directory(_ name: some Collection<UInt8>) throws(DiskError) -> Directory {
+        let flags = O_RDONLY | linux_O_DIRECTORY | linux_O_NOFOLLOW
+        let opened = withCString(name) { linux_open(descriptor, $0, flags) }
+        return Directory(adopting: try check(opened, "open", printable(name)))
+    }
+
+    /// Opens the directory at `path` below this one; no component may be a link.
+    package func directory(at path: EntryPath) throws(DiskError) -> Directory {
+        try path.bytes.withRawBytes { bytes throws(DiskError) in try directory(atBytes: bytes) }
+    }
+
+    /// The same for the bytes of a path in a table.
+    package func directory(atBytes path: UnsafeRawBufferPointer) throws(DiskError) -> Directory {
+        if path.isEmpty { return try duplicate() }
+        let flags = O_RDONLY | linux_O_DIRECTORY | linux_O_NOFOLLOW
+        // The kernel takes 4,095 bytes; and openat2 may be missing (before Linux 5.6, or filtered in a container).
+        if path.count < 4096 {
+            let opened = withCString(path) { linux_open_beneath(descriptor, $0, flags) }
+            if opened >= 0 { return Directory(adopting: opened) }
+            if opened != -ENOSYS && opened != -EPERM {
+                throw DiskError("open", printable(path), number: -opened)
+            }
+        }
+        var current = self
+        for component in path.split(separator: UInt8(ascii: "/")) {
+            current = try current.directory(component)
+        }
+        return current
+    }
+
+    /// The same directory through a descriptor of its own.
+    package func duplicate() throws(DiskError) -> Directory {
+        Directory(adopting: try check(linux_open(descriptor, ".", O_RDONLY | linux_O_DIRECTORY), "open", "."))
+    }
+
+    /// What stands at `name`; nil if nothing does.
+    package func status(of name: some Collection<UInt8>) throws(DiskError) -> FileStatus? {
+        var raw = linux_stat()
+        let result = withCString(name) { linux_stat_at(descriptor, $0, &raw) }
+        if result == -ENOENT { return nil }
+        try check(result, "read the attributes of", printable(name))
+        return FileStatus(raw)
+    }
+
+    package func status() throws(DiskError) -> FileStatus {
+        var raw = linux_stat()
+        try check(linux_stat_at(descriptor, "", &raw), "read the attributes of", ".")
+        return FileStatus(raw)
+    }
+
+    /// Where the link `name` points.
+    package func target(ofLink name: some Collection<UInt8>) throws(DiskError) -> [UInt8] {
+        var failure: Int = 0
+        let target = [UInt8](unsafeUninitializedCapacity: 4096) { buffer, count in
+            let length = withCString(name) { name in
+                buffer.withMemoryRebound(to: CChar.self) { linux_readlink(descriptor, name, $0.baseAddress, 4096) }
+            }
+            count = max(0, length)
+            failure = min(0, length)
+        }
+        try check(failure, "read the link", printable(name))
+        return target
+    }
+
+    /// Makes the directory `name` and opens it.
+    package func makeDirectory(_ name: some Collection<UInt8>, mode: UInt16 = 0o700) throws(DiskError) -> Directory {
+        try check(
+            withCString(name) { linux_mkdir(descriptor, $0, UInt32(mode)) }, "make the directory", printable(name))
+        return try directory(name)
+    }
+
+    /// Opens the directory `name`, made if it is missing.
+    package func directory(making name: some Collection<UInt8>) throws(DiskError) -> Directory {
+        let result = withCString(name) { linux_mkdir(descriptor, $0, 0o700) }
+        if result != -EEXIST { try check(result, "make the directory", printable(name)) }
+        return try directory(name)
+    }
+
+    package func makeLink(_ name: some Collection<UInt8>, to target: [UInt8]) throws(DiskError) {
+        let result = withCString(target) { target in withCString(name) { linux_symlink(target, descriptor, $0) } }
+        try check(result, "make the link", printable(name))
+    }
+
+    /// Gives the file `name` of this directory a second name in `other`.
+    package func link(
+        _ name: some Collection<UInt8>, to other: Directory, as newName: some Collection<UInt8>
+    ) throws(DiskError) {
+        let result = withCString(name) { from in
+            withCString(newName) { linux_link(descriptor, from, other.descriptor, $0) }
+        }
+        try check(result, "link", printable(newName))
+    }
+
+    /// Moves `name` to `newName` in `other`, where nothing may stand.
+    package func move(
+        _ name: some Collection<UInt8>, to other: Directory, as newName: some Collection<UInt8>
+    ) throws(DiskError) {
+        let result = withCString(name) { from in
+            withCString(newName) { linux_rename_noreplace(descriptor, from, other.descriptor, $0) }
+        }
+        try check(result, "move", printable(name))
+    }
+
+    /// Moves `name` to `newName` in this directory, in place of what stands there.
+    package func replace(_ newName: some Collection<UInt8>, by name: some Collection<UInt8>) throws(DiskError) {
+        let result = withCString(name) { from in
+            withCString(newName) { linux_rename(descriptor, from, descriptor, $0) }
+        }
+        try check(result, "replace", printable(newName))
+    }
+
+    /// Removes a file or a link.
+    package func unlink(_ name: some Collection<UInt8>) throws(DiskError) {
+        try check(withCString(name) { linux_unlink(descriptor, $0) }, "remove", printable(name))
+    }
+
+    package func removeEmptyDirectory(_ name: some Collection<UInt8>) throws(DiskError) {
+        try check(withCString(name) { linux_rmdir(descriptor, $0) }, "remove", printable(name))
+    }
+
+    package func fsync() throws(DiskError) {
+        try check(linux_fsync(descriptor), "sync", "the directory")
+    }
+
+    /// Writes out everything of the whole file system.
+    package func syncFileSystem() throws(DiskError) {
+        try check(linux_syncfs(descriptor), "sync", "the file system")
+    }
+}
+
+// Listing.
+extension Directory {
+    package struct Item: Sendable {
+        package let name: [UInt8]
+        /// Nil where the file system does not tell while listing.
+        package let kind: EntryKind?
+    }
+
+    /// What is in the directory, in no particular order, without `.` and `..`.
+    package func items() throws(DiskError) -> [Item] {
+        var items: [Item] = []
+        try list { items.append(Item(name: Array($0), kind: $1)) }
+        return items
+    }
+
+    /// The kind of an item; nil if it is gone since.
+    package func kind(of item: Item) throws(DiskError) -> EntryKind? {
+        if let kind = item.kind { return kind }
+        return try status(of: item.name)?.kind
+    }
+
+    /// Calls `body` with the name and the kind of each entry, in no particular order.
+    package func list(_ body: (UnsafeRawBufferPointer, EntryKind?) -> Void) throws(DiskError) {
+        // A descriptor of its own: the position in a directory belongs to the descriptor.
+        let own = try duplicate()
+        let size = 32 * 1024
+        let failure: Int = withUnsafeTemporaryAllocation(byteCount: size, alignment: 8) { buffer in
+            while true {
+                let filled = linux_list(own.descriptor, buffer.baseAddress, UInt(size))
+                if filled <= 0 { return filled }
+                var offset = 0
+                var entry = linux_dirent()
+                while linux_next_dirent(buffer.baseAddress, filled, &offset, &entry) == 1 {
+                    let name = UnsafeRawBufferPointer(start: entry.name, count: Int(entry.name_length))
+                    let isDots = name[0] == 0x2e && (name.count == 1 || name.count == 2 && name[1] == 0x2e)
+                    if !isDots { body(name, Self.kind(ofType: entry.type)) }
+                }
+            }
+        }
+        try check(failure, "list", "the directory")
+    }
+
+    private static func kind(ofType type: UInt8) -> EntryKind? {
+        switch Int(type) {
+        case 8: .file
+        case 4: .directory
+        case 10: .link
+        case 1: .fifo
+        case 12: .socket
+        case 2: .characterDevice
+        case 6: .blockDevice
+        default: nil
+        }
+    }
+}
+
+// What a directory without permissions for its owner needs.
+extension Directory {
+    /// Sets the mode of the directory `name`, also of one that we could not open otherwise.
+    package func setMode(_ mode: UInt16, of name: some Collection<UInt8>) throws(DiskError) {
+        let path = try check(
+            withCString(name) { linux_open(descriptor, $0, linux_O_PATH | linux_O_NOFOLLOW | linux_O_DIRECTORY) },
+            "open", printable(name))
+        defer { linux_close(path) }
+        // A descriptor made with O_PATH takes no fchmod; the path that stands for it does.
+        try check(linux_chmod_path_descriptor(path, UInt32(mode)), "set the mode of", printable(name))
+    }
+}

@@ -1,0 +1,187 @@
+import CLinux
+import Glibc
+import Model
+
+/// Reads and sets what an entry carries besides its content.
+package enum FileAttributes {
+    /// Extended attributes of a file or directory, sorted by name. None where the file system has no such thing.
+    package static func extended(of descriptor: Int32) throws(DiskError) -> [ExtendedAttribute] {
+        try extended(
+            list: { linux_list_xattrs(descriptor, $0, $1) }, get: { linux_get_xattr(descriptor, $0, $1, $2) })
+    }
+
+    /// The same for the entry `name`, also of a link itself.
+    package static func extended(
+        of name: some Collection<UInt8>, in directory: Directory
+    ) throws(DiskError) -> [ExtendedAttribute] {
+        try extended(
+            list: { buffer, size in
+                withCString(name) { linux_list_xattrs_at(directory.descriptor, $0, buffer, size) }
+            },
+            get: { attribute, buffer, size in
+                withCString(name) { linux_get_xattr_at(directory.descriptor, $0, attribute, buffer, size) }
+            })
+    }
+
+    private static func extended(
+        list: (UnsafeMutablePointer<CChar>?, UInt) -> Int,
+        get: (UnsafePointer<CChar>, UnsafeMutableRawPointer?, UInt) -> Int
+    ) throws(DiskError) -> [ExtendedAttribute] {
+        let length = list(nil, 0)
+        if length == 0 || length == -Int(EOPNOTSUPP) { return [] }
+        try check(length, "list the extended attributes of", "the file")
+        let names = try filled(upTo: 65_536) { list($0?.assumingMemoryBound(to: CChar.self), $1) }
+        var attributes: [ExtendedAttribute] = []
+        for name in names.split(separator: 0) {
+            do throws(DiskError) {
+                let value = try filled(upTo: 65_536) { buffer, size in withCString(name) { get($0, buffer, size) } }
+                attributes.append(ExtendedAttribute(name: Array(name), value: value))
+            } catch  where error.number == ENODATA {
+                // Removed since the list was made.
+                continue
+            }
+        }
+        return attributes.sorted { $0.name.lexicographicallyPrecedes($1.name) }
+    }
+
+    private static func filled(
+        upTo limit: Int, _ fill: (UnsafeMutableRawPointer?, UInt) -> Int
+    ) throws(DiskError) -> [UInt8] {
+        var result = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
+            result = fill(buffer.baseAddress, UInt(limit))
+            count = max(0, result)
+        }
+        try check(result, "read the extended attributes of", "the file")
+        return bytes
+    }
+
+    /// Sets everything but content on an open file or directory. What the target cannot hold or we may not set is
+    /// returned, as clauses; all other failures are errors.
+    ///
+    /// The order matters: a change of owner clears set-id bits and capabilities, an extended attribute of a user needs
+    /// write permission, and every change but the last touches the times.
+    package static func apply(
+        _ wanted: Attributes, to descriptor: Int32, now current: FileStatus, ownership: Ownership,
+        currentExtended: [ExtendedAttribute]? = nil
+    ) throws(DiskError) -> [String] {
+        var unset: [String] = []
+        let owner = ownership.owner(for: wanted)
+        if owner.user != current.user || owner.group != current.group {
+            let result = ownership.mayGive ? linux_chown(descriptor, owner.user, owner.group) : -EPERM
+            try tolerate(result, "owner \(wanted.user):\(wanted.group)", "set the owner of", &unset)
+        }
+        let before: [ExtendedAttribute]
+        if let currentExtended { before = currentExtended } else { before = try extended(of: descriptor) }
+        for attribute in before where !wanted.extended.contains(where: { $0.name == attribute.name }) {
+            let result = withCString(attribute.name) { linux_remove_xattr(descriptor, $0) }
+            try tolerate(result, "without \(printable(attribute.name))", "remove an attribute of", &unset)
+        }
+        for attribute in wanted.extended where !before.contains(attribute) {
+            let result = withCString(attribute.name) { name in
+                attribute.value.withRawBytes { linux_set_xattr(descriptor, name, $0.baseAddress, UInt($0.count)) }
+            }
+            try tolerate(result, printable(attribute.name), "set an attribute of", &unset)
+        }
+        try check(linux_chmod(descriptor, UInt32(wanted.mode)), "set the mode of", "the file")
+        let time = wanted.modified
+        try check(linux_set_modified(descriptor, time.seconds, time.nanoseconds), "set the time of", "the file")
+        return unset
+    }
+
+    /// Sets owner, extended attributes and time of the link `name`; a link has no mode.
+    package static func apply(
+        _ wanted: Attributes, toLink name: some Collection<UInt8>, in directory: Directory, ownership: Ownership
+    ) throws(DiskError) -> [String] {
+        var unset: [String] = []
+        let owner = ownership.owner(for: wanted)
+        if let current = try directory.status(of: name), owner.user != current.user || owner.group != current.group {
+            let result =
+                ownership.mayGive
+                ? withCString(name) { linux_chown_at(directory.descriptor, $0, owner.user, owner.group) } : -EPERM
+            try tolerate(result, "owner \(wanted.user):\(wanted.group)", "set the owner of", &unset)
+        }
+        for attribute in wanted.extended {
+            let result = withCString(name) { name in
+                withCString(attribute.name) { key in
+                    attribute.value.withRawBytes {
+                        linux_set_xattr_at(directory.descriptor, name, key, $0.baseAddress, UInt($0.count))
+                    }
+                }
+            }
+            try tolerate(result, printable(attribute.name), "set an attribute of", &unset)
+        }
+        let time = wanted.modified
+        let result = withCString(name) {
+            linux_set_modified_at(directory.descriptor, $0, time.seconds, time.nanoseconds)
+        }
+        try check(result, "set the time of", printable(name))
+        return unset
+    }
+
+    /// What we may not set, or the file system cannot hold, is noted; the rest is an error.
+    private static func tolerate(
+        _ result: Int32, _ what: @autoclosure () -> String, _ operation: StaticString, _ unset: inout [String]
+    ) throws(DiskError) {
+        switch -result {
+        case EPERM, EACCES, EOPNOTSUPP, EINVAL, ERANGE, ENODATA: unset.append(what())
+        default: try check(result, operation, "the file")
+        }
+    }
+}
+
+/// Whom restored and backed-up entries belong to.
+package struct Ownership: Sendable {
+    /// Whether we may give files to others (root may).
+    package let mayGive: Bool
+    private let users: [UInt32: UInt32]
+    private let groups: [UInt32: UInt32]
+
+    /// Numbers stay as they are.
+    package static func byNumber() -> Ownership {
+        Ownership(mayGive: linux_effective_user() == 0, users: [:], groups: [:])
+    }
+
+    /// By name if the name exists here, else by number (promise 10).
+    package static func byName(users: [UInt32: String], groups: [UInt32: String]) -> Ownership {
+        var userNumbers: [UInt32: UInt32] = [:]
+        for (number, name) in users {
+            let found = withCString(name.utf8) { linux_user_id($0) }
+            if found >= 0 { userNumbers[number] = UInt32(found) }
+        }
+        var groupNumbers: [UInt32: UInt32] = [:]
+        for (number, name) in groups {
+            let found = withCString(name.utf8) { linux_group_id($0) }
+            if found >= 0 { groupNumbers[number] = UInt32(found) }
+        }
+        return Ownership(mayGive: linux_effective_user() == 0, users: userNumbers, groups: groupNumbers)
+    }
+
+    func owner(for attributes: Attributes) -> (user: UInt32, group: UInt32) {
+        (users[attributes.user] ?? attributes.user, groups[attributes.group] ?? attributes.group)
+    }
+
+    /// The attributes with the numbers that are used here.
+    package func resolved(_ attributes: Attributes) -> Attributes {
+        var resolved = attributes
+        (resolved.user, resolved.group) = owner(for: attributes)
+        return resolved
+    }
+}
+
+/// The names behind numbers of owners, as this system knows them.
+package enum OwnerNames {
+    package static func user(_ number: UInt32) -> String? {
+        name { linux_user_name(number, $0, 256) }
+    }
+
+    package static func group(_ number: UInt32) -> String? {
+        name { linux_group_name(number, $0, 256) }
+    }
+
+    private static func name(_ read: (UnsafeMutablePointer<CChar>?) -> Int) -> String? {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
+            read(buffer.baseAddress) > 0 ? String(validatingCString: buffer.baseAddress.unsafelyUnwrapped) : nil
+        }
+    }
+}

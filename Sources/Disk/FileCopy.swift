@@ -1,0 +1,86 @@
+import CLinux
+import Glibc
+import Model
+
+/// Copies the bytes of a file, holes as holes.
+package enum FileCopy {
+    /// Copies all of `source` to `target`, through `buffer`. `each` sees every byte in order, the zeros of holes too.
+    package static func copy(
+        _ source: borrowing OpenFile, to target: inout NewFile, through buffer: UnsafeMutableRawBufferPointer,
+        isSparse: Bool, stop: StopFlag, each: (UnsafeRawBufferPointer) -> Void
+    ) throws {
+        if !isSparse {
+            return try copyRun(source, to: &target, through: buffer, limit: nil, stop: stop, each: each)
+        }
+        while true {
+            let position = Int64(target.size)
+            let data = linux_seek_data(source.descriptor, position)
+            if data == -Int64(ENXIO) { break }
+            if data == -Int64(EINVAL) || data == -Int64(EOPNOTSUPP) {
+                // The file system knows no holes after all.
+                return try copyRun(source, to: &target, through: buffer, limit: nil, stop: stop, each: each)
+            }
+            try check(data, "seek in", "the file")
+            try pass(zeros: UInt64(data - position), through: buffer, stop: stop, each: each)
+            try target.skip(UInt64(data - position))
+            let end = try check(linux_seek_hole(source.descriptor, data), "seek in", "the file")
+            guard lseek(source.descriptor, off_t(data), SEEK_SET) >= 0 else {
+                throw DiskError("seek in", "the file", number: errno)
+            }
+            try copyRun(source, to: &target, through: buffer, limit: UInt64(end - data), stop: stop, each: each)
+            if target.size < UInt64(end) { return }
+        }
+        let size = try source.status().size
+        if size > target.size {
+            try pass(zeros: size - target.size, through: buffer, stop: stop, each: each)
+            try target.skip(size - target.size)
+            try target.finishHole()
+        }
+    }
+
+    private static func copyRun(
+        _ source: borrowing OpenFile, to target: inout NewFile, through buffer: UnsafeMutableRawBufferPointer,
+        limit: UInt64?, stop: StopFlag, each: (UnsafeRawBufferPointer) -> Void
+    ) throws {
+        var left = limit ?? .max
+        while left > 0 {
+            try stop.check()
+            let room = Int(min(UInt64(buffer.count), left))
+            let count = try source.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<room]))
+            if count == 0 { return }
+            let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
+            each(bytes)
+            try target.write(bytes)
+            left -= UInt64(count)
+        }
+    }
+
+    private static func pass(
+        zeros: UInt64, through buffer: UnsafeMutableRawBufferPointer, stop: StopFlag,
+        each: (UnsafeRawBufferPointer) -> Void
+    ) throws {
+        guard zeros > 0 else { return }
+        var left = zeros
+        let used = Int(min(UInt64(buffer.count), left))
+        UnsafeMutableRawBufferPointer(rebasing: buffer[..<used]).initializeMemory(as: UInt8.self, repeating: 0)
+        while left > 0 {
+            try stop.check()
+            let count = Int(min(UInt64(used), left))
+            each(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+            left -= UInt64(count)
+        }
+    }
+
+    /// Passes all bytes of `source` to `each`.
+    package static func read(
+        _ source: borrowing OpenFile, through buffer: UnsafeMutableRawBufferPointer, stop: StopFlag,
+        each: (UnsafeRawBufferPointer) -> Void
+    ) throws {
+        while true {
+            try stop.check()
+            let count = try source.read(into: buffer)
+            if count == 0 { return }
+            each(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+        }
+    }
+}

@@ -1,0 +1,89 @@
+import CLinux
+import Glibc
+import Model
+
+/// A regular file that is being written. Nobody else knows it yet: it did not exist before.
+package struct NewFile: ~Copyable {
+    package let descriptor: Int32
+    /// Bytes written or left as holes so far.
+    package private(set) var size: UInt64 = 0
+    private var endsInHole = false
+
+    /// Makes the file `name` in `directory`; nothing may stand there.
+    package init(_ name: some Collection<UInt8>, in directory: Directory, mode: UInt16 = 0o600) throws(DiskError) {
+        let created = withCString(name) { linux_create(directory.descriptor, $0, O_WRONLY, UInt32(mode)) }
+        descriptor = try check(created, "create", printable(name))
+    }
+
+    deinit {
+        // Whoever needs the bytes durable has synced them; without that, nothing was promised.
+        linux_close(descriptor)
+    }
+
+    package mutating func write(_ bytes: UnsafeRawBufferPointer) throws(DiskError) {
+        var rest = bytes
+        while !rest.isEmpty {
+            let count = linux_write(descriptor, rest.baseAddress, UInt(rest.count))
+            if count == -Int(EINTR) { continue }
+            try check(count, "write", "the file")
+            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+        }
+        size += UInt64(bytes.count)
+        if !bytes.isEmpty { endsInHole = false }
+    }
+
+    package mutating func write(_ bytes: [UInt8]) throws(DiskError) {
+        try bytes.withRawBytes { bytes throws(DiskError) in try write(bytes) }
+    }
+
+    /// Leaves `count` bytes out: they read as zeros and take no room.
+    package mutating func skip(_ count: UInt64) throws(DiskError) {
+        guard count > 0 else { return }
+        size += count
+        endsInHole = true
+        guard lseek(descriptor, off_t(size), SEEK_SET) >= 0 else {
+            throw DiskError("seek in", "the file", number: errno)
+        }
+    }
+
+    /// Gives a file that ends with a hole its full size.
+    package mutating func finishHole() throws(DiskError) {
+        guard endsInHole else { return }
+        try check(linux_truncate(descriptor, Int64(size)), "extend", "the file")
+        endsInHole = false
+    }
+
+    /// Takes over the whole content of `source` without copying it, where the file system can.
+    package mutating func reflink(from source: borrowing OpenFile) throws(DiskError) {
+        try check(linux_reflink(descriptor, source.descriptor), "reflink", "the file")
+    }
+
+    package func fsync() throws(DiskError) {
+        try check(linux_fsync(descriptor), "sync", "the file")
+    }
+
+    package func status() throws(DiskError) -> FileStatus {
+        var raw = linux_stat()
+        try check(linux_stat_at(descriptor, "", &raw), "read the attributes of", "the file")
+        return FileStatus(raw)
+    }
+}
+
+extension Directory {
+    /// Puts `bytes` at `name`, in place of what stands there: all of it or nothing, and durable when this returns.
+    package func replaceFile(_ name: String, with bytes: [UInt8]) throws(DiskError) {
+        let temporary = Array((name + ".tmp").utf8)
+        if try status(of: temporary) != nil { try unlink(temporary) }
+        do throws(DiskError) {
+            var file = try NewFile(temporary, in: self)
+            try file.write(bytes)
+            try file.fsync()
+        } catch {
+            // The first error is what the caller must hear; the leftover is removed before the next write.
+            withCString(temporary) { _ = linux_unlink(descriptor, $0) }
+            throw error
+        }
+        try replace(name.utf8, by: temporary)
+        try fsync()
+    }
+}

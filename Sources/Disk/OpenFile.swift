@@ -1,0 +1,84 @@
+import CLinux
+import Glibc
+import Model
+
+/// A regular file that is open for reading.
+package struct OpenFile: ~Copyable, Sendable {
+    package let descriptor: Int32
+
+    /// Opens the file `name` in `directory`: never through a link, and never waiting for a fifo's other end.
+    package init(_ name: some Collection<UInt8>, in directory: Directory) throws(DiskError) {
+        let flags = O_RDONLY | linux_O_NOFOLLOW | linux_O_NONBLOCK
+        descriptor = try check(
+            withCString(name) { linux_open(directory.descriptor, $0, flags) }, "open", printable(name))
+    }
+
+    deinit {
+        linux_close(descriptor)
+    }
+
+    package func status() throws(DiskError) -> FileStatus {
+        var raw = linux_stat()
+        try check(linux_stat_at(descriptor, "", &raw), "read the attributes of", "the file")
+        return FileStatus(raw)
+    }
+
+    /// Reads into `buffer` from the current position; 0 at the end of the file.
+    package func read(into buffer: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int {
+        while true {
+            let count = linux_read(descriptor, buffer.baseAddress, UInt(buffer.count))
+            if count != -Int(EINTR) { return try check(count, "read", "the file") }
+        }
+    }
+
+    /// Reads the whole file, which may have at most `limit` bytes.
+    package func readAll(limit: Int) throws(DiskError) -> [UInt8] {
+        let size = try status().size
+        guard size <= UInt64(limit) else {
+            throw DiskError(
+                .invalid, "read", "the file", because: "it has \(size) bytes, more than the limit of \(limit)")
+        }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(Int(size) + 1)
+        let failure: DiskError? = withUnsafeTemporaryAllocation(byteCount: 64 * 1024, alignment: 16) { buffer in
+            do throws(DiskError) {
+                while true {
+                    let count = try read(into: buffer)
+                    if count == 0 { return nil }
+                    bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+                    if bytes.count > limit {
+                        throw DiskError(.invalid, "read", "the file", because: "it grew beyond \(limit) bytes")
+                    }
+                }
+            } catch {
+                return error
+            }
+        }
+        if let failure { throw failure }
+        return bytes
+    }
+}
+
+extension Directory {
+    /// Reads the file `name`, which may have at most `limit` bytes.
+    package func readFile(_ name: some Collection<UInt8>, limit: Int) throws(DiskError) -> [UInt8] {
+        let file = try OpenFile(name, in: self)
+        do throws(DiskError) {
+            guard try file.status().kind == .file else {
+                throw DiskError(.invalid, "read", "", because: "it is not a regular file")
+            }
+            return try file.readAll(limit: limit)
+        } catch {
+            var named = error
+            named.path = printable(name)
+            throw named
+        }
+    }
+}
+
+extension OpenFile {
+    /// Makes the file durable. Which descriptor it was written through does not matter.
+    package func fsync() throws(DiskError) {
+        try check(linux_fsync(descriptor), "sync", "the file")
+    }
+}

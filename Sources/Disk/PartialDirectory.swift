@@ -1,0 +1,90 @@
+import Model
+
+/// A directory that nobody sees until it is complete: made under a name of its own, and given its real name only when
+/// everything in it is durable (promises 1 and 2).
+package struct PartialDirectory: ~Copyable {
+    /// What names of unfinished or half-removed things begin with.
+    package static let prefix = ".partial-"
+
+    package let directory: Directory
+    private let container: Directory
+    private let temporaryName: [UInt8]
+    private var isFinished = false
+
+    /// Makes the directory beside where it will be published. `token` makes the name unique.
+    package init(_ name: String, token: String, in container: Directory) throws(DiskError) {
+        self.container = container
+        temporaryName = Array("\(Self.prefix)\(name.prefix(128)).\(token)".utf8)
+        directory = try container.makeDirectory(temporaryName)
+    }
+
+    deinit {
+        // Whoever makes a partial directory ends it with publish or discard; a test that forgets is told.
+        assert(isFinished, "a partial directory was neither published nor discarded")
+    }
+
+    /// Makes everything durable, then visible under `name`, then that durable too. Nothing may stand at `name`.
+    ///
+    /// After an error the directory is gone, unless it became visible: then the error has come from the last sync,
+    /// and the directory is taken back out of sight before the error is thrown.
+    package mutating func publish(as name: String, durability: Durability) throws {
+        do {
+            try durability.makeDurable(directory)
+            try container.move(temporaryName, to: container, as: name.utf8)
+        } catch {
+            discard()
+            throw error
+        }
+        do throws(DiskError) {
+            try container.fsync()
+        } catch {
+            try container.move(name.utf8, to: container, as: temporaryName)
+            discard()
+            throw error
+        }
+        isFinished = true
+    }
+
+    /// Removes the directory. A leftover is removed by the next run that holds the lock.
+    package mutating func discard() {
+        isFinished = true
+        do throws(DiskError) {
+            try TreeRemoval.remove(temporaryName, in: container)
+        } catch {
+            // Invisible and known for dead: nothing is lost by leaving it.
+        }
+    }
+}
+
+/// How a tree that was just written becomes durable.
+package struct Durability: Sendable {
+    private let whole: Directory?
+
+    /// Call this before the first write: an error of an earlier write is reported only to descriptors opened before it.
+    package init(in directory: Directory) throws(DiskError) {
+        whole = try FileSystemTraits(of: directory).syncsAsWhole ? try directory.duplicate() : nil
+    }
+
+    /// Returns when everything below `directory`, and it itself, is durable. A failure is final: never try again.
+    package func makeDurable(_ directory: Directory) throws(DiskError) {
+        if let whole { return try whole.syncFileSystem() }
+        try syncEach(directory)
+    }
+
+    private func syncEach(_ directory: Directory) throws(DiskError) {
+        // By number, not by recursion: a tree can be deeper than a thread's stack or a process's descriptors.
+        var paths: [EntryPath] = [.root]
+        var next = 0
+        while next < paths.count {
+            let path = paths[next]
+            next += 1
+            let current = try directory.directory(at: path)
+            for item in try current.items() {
+                guard let kind = try current.kind(of: item) else { continue }
+                if kind == .directory { paths.append(path.appending(item.name)) }
+                if kind == .file { try OpenFile(item.name, in: current).fsync() }
+            }
+            try current.fsync()
+        }
+    }
+}

@@ -1,0 +1,53 @@
+/// What kind of thing an entry is.
+public enum EntryKind: UInt8, Sendable, Codable {
+    case file, directory, link, fifo, socket, characterDevice, blockDevice
+
+    /// Whether backups hold entries of this kind. Fifos, sockets and devices are reported, not saved.
+    public var isSaved: Bool {
+        self == .file || self == .directory || self == .link
+    }
+
+    /// For messages: `file`, `directory`, `symbolic link`, …
+    public var name: String {
+        switch self {
+        case .file: "file"
+        case .directory: "directory"
+        case .link: "symbolic link"
+        case .fifo: "fifo"
+        case .socket: "socket"
+        case .characterDevice: "character device"
+        case .blockDevice: "block device"
+        }
+    }
+}
+
+/// One extended attribute (xattr(7)), access control lists among them.
+public struct ExtendedAttribute: Hashable, Sendable {
+    /// With its namespace, such as `user.comment`.
+    public var name: [UInt8]
+    public var value: [UInt8]
+
+    public init(name: [UInt8], value: [UInt8]) {
+        self.name = name
+        self.value = value
+    }
+}
+
+/// What can be set on an entry besides its content.
+public struct Attributes: Hashable, Sendable {
+    /// Permission, set-id and sticky bits: `07777` at most.
+    public var mode: UInt16
+    public var user: UInt32
+    public var group: UInt32
+    public var modified: Timestamp
+    /// Sorted by name.
+    public var extended: [ExtendedAttribute]
+
+    public init(mode: UInt16, user: UInt32, group: UInt32, modified: Timestamp, extended: [ExtendedAttribute] = []) {
+        self.mode = mode
+        self.user = user
+        self.group = group
+        self.modified = modified
+        self.extended = extended
+    }
+}

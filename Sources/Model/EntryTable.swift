@@ -1,0 +1,293 @@
+/// One entry in a table: fixed size, no reference, so that a hundred thousand of them cost a few megabytes and no
+/// allocation each. Its path, link target and extended attributes lie in the table.
+package struct EntryRecord: Sendable {
+    package struct Flags: OptionSet, Sendable {
+        package let rawValue: UInt8
+        package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+        /// A directory that stands here only because an item lies below it: its other contents are not ours.
+        package static let ancestor = Flags(rawValue: 1)
+        /// A file with holes.
+        package static let sparse = Flags(rawValue: 2)
+        /// The root of a file system mounted below the source.
+        package static let mountRoot = Flags(rawValue: 4)
+        /// Recorded, not entered and not saved: a rule excludes it, no item covers it, or it is ours.
+        package static let outside = Flags(rawValue: 8)
+        /// A backup directory, a repository or a folder of a restore: never part of a backup (promise 4).
+        package static let container = Flags(rawValue: 16)
+        /// `digest` is set.
+        package static let hashed = Flags(rawValue: 32)
+        /// Immutable or append-only by a flag of its file system.
+        package static let immutable = Flags(rawValue: 64)
+    }
+
+    package var kind: EntryKind
+    package var flags: Flags
+    /// Permission, set-id and sticky bits.
+    package var mode: UInt16
+    package var user: UInt32
+    package var group: UInt32
+    /// Bytes of a file's content; 0 for all else.
+    package var size: UInt64
+    package var modified: Timestamp
+    /// SHA-256 of a file's content, if `flags` has `hashed`.
+    package var digest = SHA256Digest()
+    /// 0, or the number that all hard links to one file share.
+    package var linkGroup: UInt32 = 0
+
+    // What only the source's own file system knows.
+    package var device: UInt64 = 0
+    package var inode: UInt64 = 0
+    package var mount: UInt64 = 0
+    package var changed = Timestamp(seconds: 0)
+    package var links: UInt32 = 1
+
+    // Where the rest lies in the table.
+    fileprivate(set) package var parent: Int32 = -1
+    fileprivate var pathStart: UInt32 = 0
+    fileprivate var pathLength: UInt32 = 0
+    fileprivate var nameLength: UInt32 = 0
+    fileprivate var targetStart: UInt32 = 0
+    fileprivate var targetLength: UInt32 = 0
+    fileprivate var extended: Int32 = 0
+
+    package init(
+        kind: EntryKind, flags: Flags = [], mode: UInt16 = 0, user: UInt32 = 0, group: UInt32 = 0, size: UInt64 = 0,
+        modified: Timestamp = Timestamp(seconds: 0)
+    ) {
+        self.kind = kind
+        self.flags = flags
+        self.mode = mode
+        self.user = user
+        self.group = group
+        self.size = size
+        self.modified = modified
+    }
+}
+
+/// Why an entry cannot be added to a table.
+package enum EntryTableError: Error {
+    /// It does not come after the entry before it: the order is wrong, or the path is there twice.
+    case outOfOrder
+    /// The directory that would hold it is not in the table, or is no directory.
+    case noParent
+    /// More than 4 GiB of paths, or 2³¹ entries.
+    case full
+}
+
+/// Entries in path order, the source itself first (index 0): what a walk found, what a manifest says, what a plan holds.
+///
+/// All paths and link targets lie in one array of bytes. Because of the order, the entries below a directory follow it
+/// without a gap.
+package struct EntryTable: Sendable {
+    package private(set) var records: [EntryRecord] = []
+    private var arena: [UInt8] = []
+    private var extendedSets: [[ExtendedAttribute]] = [[]]
+    /// Names of the owners, by number, as far as they are known.
+    package var userNames: [UInt32: String] = [:]
+    package var groupNames: [UInt32: String] = [:]
+
+    package init(root: EntryRecord) {
+        records.append(root)
+    }
+
+    package var count: Int { records.count }
+
+    package subscript(index: Int) -> EntryRecord {
+        _read { yield records[index] }
+        _modify { yield &records[index] }
+    }
+
+    package mutating func reserve(entries: Int, bytes: Int) {
+        records.reserveCapacity(entries)
+        arena.reserveCapacity(bytes)
+    }
+
+    /// Adds the entry `name` of the directory at `parent`; the caller vouches for the order.
+    @discardableResult
+    package mutating func append(
+        _ record: EntryRecord, name: UnsafeRawBufferPointer, in parent: Int, target: [UInt8] = [],
+        extended: [ExtendedAttribute] = []
+    ) throws(EntryTableError) -> Int {
+        guard arena.count + Int(records[parent].pathLength) + name.count + target.count < UInt32.max - 2,
+            records.count < Int32.max
+        else { throw .full }
+        var record = record
+        record.parent = Int32(parent)
+        record.pathStart = UInt32(arena.count)
+        record.nameLength = UInt32(name.count)
+        if parent != 0 {
+            let start = Int(records[parent].pathStart)
+            arena.append(contentsOf: arena[start..<start + Int(records[parent].pathLength)])
+            arena.append(UInt8(ascii: "/"))
+        }
+        arena.append(contentsOf: name)
+        record.pathLength = UInt32(arena.count) - record.pathStart
+        place(target: target, extended: extended, in: &record)
+        records.append(record)
+        return records.count - 1
+    }
+
+    /// Adds the entry at `path`, which came from outside: its order and its parent are checked.
+    ///
+    /// `hint` is the index of the entry added before, so that finding the parent takes no search.
+    @discardableResult
+    package mutating func append(
+        _ record: EntryRecord, path: EntryPath, target: [UInt8] = [], extended: [ExtendedAttribute] = []
+    ) throws(EntryTableError) -> Int {
+        guard !path.isRoot else { throw .outOfOrder }
+        let last = records.count - 1
+        guard last == 0 || withPath(of: last, { Self.precedes($0, path.bytes) }) else { throw .outOfOrder }
+        let parentLength = path.bytes.count - path.name.count - 1
+        var parent = last
+        while parent > 0, !isPath(of: parent, equalTo: path.bytes, length: parentLength) {
+            parent = Int(records[parent].parent)
+        }
+        guard records[parent].kind == .directory, parent > 0 || parentLength < 0 else { throw .noParent }
+        do {
+            return try path.name.withUnsafeBytes {
+                try append(record, name: $0, in: parent, target: target, extended: extended)
+            }
+        } catch let error as EntryTableError {
+            throw error
+        } catch {
+            throw .full
+        }
+    }
+
+    package mutating func setRoot(extended: [ExtendedAttribute]) {
+        setExtended(extended, of: 0)
+    }
+
+    package mutating func setExtended(_ extended: [ExtendedAttribute], of index: Int) {
+        guard !extended.isEmpty || records[index].extended != 0 else { return }
+        extendedSets.append(extended)
+        records[index].extended = Int32(extendedSets.count - 1)
+    }
+
+    private mutating func place(target: [UInt8], extended: [ExtendedAttribute], in record: inout EntryRecord) {
+        record.targetStart = UInt32(arena.count)
+        record.targetLength = UInt32(target.count)
+        arena.append(contentsOf: target)
+        if !extended.isEmpty {
+            extendedSets.append(extended)
+            record.extended = Int32(extendedSets.count - 1)
+        }
+    }
+}
+
+// What an entry is called, points to and carries.
+extension EntryTable {
+    package func path(of index: Int) -> EntryPath {
+        let record = records[index]
+        let start = Int(record.pathStart)
+        return EntryPath(unchecked: Array(arena[start..<start + Int(record.pathLength)]))
+    }
+
+    /// Calls `body` with the bytes of the path; none for the source itself.
+    @inline(__always)
+    package func withPath<R>(of index: Int, _ body: (UnsafeRawBufferPointer) -> R) -> R {
+        let record = records[index]
+        return slice(record.pathStart, record.pathLength, body)
+    }
+
+    /// Calls `body` with the bytes of the last component.
+    @inline(__always)
+    package func withName<R>(of index: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+        let record = records[index]
+        return try arena.withUnsafeBytes {
+            let start = Int(record.pathStart + record.pathLength - record.nameLength)
+            return try body(UnsafeRawBufferPointer(rebasing: $0[start..<start + Int(record.nameLength)]))
+        }
+    }
+
+    /// Where a symbolic link points.
+    package func target(of index: Int) -> [UInt8] {
+        let record = records[index]
+        return Array(arena[Int(record.targetStart)..<Int(record.targetStart + record.targetLength)])
+    }
+
+    package func hasSameTarget(_ index: Int, as other: Int, of table: EntryTable) -> Bool {
+        records[index].targetLength == table.records[other].targetLength && target(of: index) == table.target(of: other)
+    }
+
+    package func extended(of index: Int) -> [ExtendedAttribute] {
+        extendedSets[Int(records[index].extended)]
+    }
+
+    package func attributes(of index: Int) -> Attributes {
+        let record = records[index]
+        return Attributes(
+            mode: record.mode, user: record.user, group: record.group, modified: record.modified,
+            extended: extended(of: index))
+    }
+
+    private func slice<R>(_ start: UInt32, _ length: UInt32, _ body: (UnsafeRawBufferPointer) -> R) -> R {
+        arena.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[Int(start)..<Int(start) + Int(length)])) }
+    }
+}
+
+// Where an entry stands.
+extension EntryTable {
+    /// The index of the entry at `path`.
+    package func index(of path: EntryPath) -> Int? {
+        var low = 0
+        var high = records.count
+        while low < high {
+            let middle = (low + high) / 2
+            if withPath(of: middle, { Self.precedes($0, path.bytes) }) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        guard low < records.count, isPath(of: low, equalTo: path.bytes, length: path.bytes.count) else { return nil }
+        return low
+    }
+
+    /// The first index after `index` that is not below it.
+    package func endOfSubtree(at index: Int) -> Int {
+        if index == 0 { return records.count }
+        var low = index + 1
+        var high = records.count
+        while low < high {
+            let middle = (low + high) / 2
+            if isBelow(middle, index) { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    /// The indices of what lies directly in the directory at `index`, in order.
+    package func children(of index: Int) -> some Sequence<Int> {
+        sequence(state: index + 1) { next -> Int? in
+            guard next < records.count, Int(records[next].parent) == index else { return nil }
+            let child = next
+            next = records[child].kind == .directory ? endOfSubtree(at: child) : child + 1
+            return child
+        }
+    }
+
+    private func isBelow(_ index: Int, _ ancestor: Int) -> Bool {
+        let length = Int(records[ancestor].pathLength)
+        return withPath(of: ancestor) { above in
+            withPath(of: index) { path in
+                path.count > length && path[length] == UInt8(ascii: "/")
+                    && UnsafeRawBufferPointer(rebasing: path[..<length]).elementsEqual(above)
+            }
+        }
+    }
+
+    private func isPath(of index: Int, equalTo bytes: [UInt8], length: Int) -> Bool {
+        guard length >= 0, Int(records[index].pathLength) == length else { return false }
+        return withPath(of: index) { $0.elementsEqual(bytes.prefix(length)) }
+    }
+
+    /// Path order; see ``EntryPath``.
+    private static func precedes(_ a: UnsafeRawBufferPointer, _ b: [UInt8]) -> Bool {
+        let shared = min(a.count, b.count)
+        for index in 0..<shared where a[index] != b[index] {
+            return EntryPath.orderKey(a[index]) < EntryPath.orderKey(b[index])
+        }
+        return a.count < b.count
+    }
+}
