@@ -39,6 +39,10 @@ package struct FileStatus: Sendable {
     package var links: UInt32 { raw.links }
     package var isImmutable: Bool { raw.immutable != 0 || raw.append_only != 0 }
 
+    package func attributes(with extended: [ExtendedAttribute]) -> Attributes {
+        Attributes(mode: mode, user: user, group: group, modified: modified, extended: extended)
+    }
+
     package var identity: FileIdentity { FileIdentity(device: device, inode: inode) }
 
     /// Whether this is on another file system, or another mount of the same one, than `parent`: renames cannot cross.

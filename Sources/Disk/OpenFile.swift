@@ -38,8 +38,13 @@ package struct OpenFile: ~Copyable, Sendable {
             throw DiskError(
                 .invalid, "read", "the file", because: "it has \(size) bytes, more than the limit of \(limit)")
         }
+        return try readStream(limit: limit, expected: Int(size))
+    }
+
+    /// Reads to the end, whatever size the file claims (those of proc claim none).
+    package func readStream(limit: Int, expected: Int = 0) throws(DiskError) -> [UInt8] {
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(Int(size) + 1)
+        bytes.reserveCapacity(expected + 1)
         let failure: DiskError? = withUnsafeTemporaryAllocation(byteCount: 64 * 1024, alignment: 16) { buffer in
             do throws(DiskError) {
                 while true {

@@ -32,7 +32,7 @@ package struct TreeWalk: Sendable {
         fileprivate var names: [UInt8] = []
         fileprivate var targets: [Int: [UInt8]] = [:]
         fileprivate var isContainer = false
-        fileprivate var problems: [Problem] = []
+        fileprivate(set) package var problems: [Problem] = []
     }
 
     fileprivate struct Child: Sendable {
@@ -59,24 +59,29 @@ package struct TreeWalk: Sendable {
     private let root: Directory
     private let rootRecord: EntryRecord
     private let containers: Set<FileIdentity>
+    private let honorsMarker: Bool
     private let decide: @Sendable (UnsafeRawBufferPointer, EntryKind) -> Decision
     private var nodes: [Node] = []
     /// Numbers of the directories to be listed next.
     package private(set) var pending: [Int] = []
     package private(set) var problems: [Problem] = []
 
-    /// A walk of what is below `root`. `containers` are never entered, wherever they lie.
+    /// A walk of what is below `root`. `containers` are never entered, wherever they lie; nor is what the marker file
+    /// says to be one, if `honorsMarker`.
     package init(
-        of root: Directory, containers: Set<FileIdentity>,
+        of root: Directory, containers: Set<FileIdentity>, honorsMarker: Bool = true,
         decide: @escaping @Sendable (UnsafeRawBufferPointer, EntryKind) -> Decision
     ) throws(DiskError) {
         self.root = root
         self.containers = containers
+        self.honorsMarker = honorsMarker
         self.decide = decide
         rootRecord = try root.status().record
         nodes = [Node(path: [], device: rootRecord.device, mount: rootRecord.mount, listing: nil)]
         pending = [0]
     }
+
+    package func path(of node: Int) -> EntryPath { EntryPath(unchecked: nodes[node].path) }
 
     /// Lists the directory with number `node`. Safe to call from many threads at once.
     package func list(_ node: Int) -> Listing {
@@ -124,7 +129,7 @@ package struct TreeWalk: Sendable {
     }
 
     private func node(_ node: Int, isMarkedBy name: UnsafeRawBufferPointer) -> Bool {
-        node != 0 && name.count == Self.marker.count && name.elementsEqual(Self.marker)
+        honorsMarker && node != 0 && name.count == Self.marker.count && name.elementsEqual(Self.marker)
     }
 
     private func readRecords(of directory: Directory, path: [UInt8], into listing: inout Listing) {
