@@ -12,7 +12,7 @@ package enum RestoreSide: String, Sendable {
 /// (spec section 2). All changes that restores make go through here.
 package final class RestoreFolders {
     package static let name = ".chastipi"
-    static let mountPrefix = ".chastipi-mount-"
+    package static let mountPrefix = ".chastipi-mount-"
 
     /// A file system with places: the app's own, or one mounted below it (M1).
     struct Volume {

@@ -11,7 +11,7 @@ enum RestoreListing {
         guard status.mount == (try directory.status().mount) else { throw mounted(printable(name)) }
         let top = try openTemporarily(name, in: directory, status: status)
         defer { top.putBack() }
-        var walk = try TreeWalk(of: top.directory, containers: [], honorsMarker: false) { _, _ in .take }
+        var walk = try TreeWalk(of: top.directory, containers: [], honorsMarker: false) { _, _, _ in .take }
         while !walk.pending.isEmpty {
             let listings = try walk.pending.map { try list($0, of: walk, in: top.directory) }
             walk.absorb(listings)

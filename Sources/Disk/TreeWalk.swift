@@ -19,6 +19,10 @@ package struct TreeWalk: Sendable {
         case ignore
     }
 
+    /// Decides on the entry at a path; told is what was decided on its directory, `pass` for the top.
+    package typealias Decide =
+        @Sendable (_ path: UnsafeRawBufferPointer, _ kind: EntryKind, _ parent: Decision) -> Decision
+
     /// Something could not be read.
     package struct Problem: Sendable {
         package let path: EntryPath
@@ -42,12 +46,14 @@ package struct TreeWalk: Sendable {
         var nameStart: Int
         var nameLength: Int
         var decision: Decision
+        /// Its number, if it is entered.
         var node: Int32 = -1
     }
 
     /// A directory that is entered.
     private struct Node: Sendable {
         let path: [UInt8]
+        let decision: Decision
         let device: UInt64
         let mount: UInt64
         var listing: Listing?
@@ -60,7 +66,7 @@ package struct TreeWalk: Sendable {
     private let rootRecord: EntryRecord
     private let containers: Set<FileIdentity>
     private let honorsMarker: Bool
-    private let decide: @Sendable (UnsafeRawBufferPointer, EntryKind) -> Decision
+    private let decide: Decide
     private var nodes: [Node] = []
     /// Numbers of the directories to be listed next.
     package private(set) var pending: [Int] = []
@@ -70,14 +76,14 @@ package struct TreeWalk: Sendable {
     /// says to be one, if `honorsMarker`.
     package init(
         of root: Directory, containers: Set<FileIdentity>, honorsMarker: Bool = true,
-        decide: @escaping @Sendable (UnsafeRawBufferPointer, EntryKind) -> Decision
+        decide: @escaping Decide
     ) throws(DiskError) {
         self.root = root
         self.containers = containers
         self.honorsMarker = honorsMarker
         self.decide = decide
         rootRecord = try root.status().record
-        nodes = [Node(path: [], device: rootRecord.device, mount: rootRecord.mount, listing: nil)]
+        nodes = [Node(path: [], decision: .pass, device: rootRecord.device, mount: rootRecord.mount, listing: nil)]
         pending = [0]
     }
 
@@ -102,6 +108,7 @@ package struct TreeWalk: Sendable {
     private func readNames(of directory: Directory, path: [UInt8], into listing: inout Listing) throws(DiskError) {
         var full = path.isEmpty ? [] : path + [UInt8(ascii: "/")]
         let prefix = full.count
+        let parent = nodes[listing.node].decision
         var children: [Child] = []
         var names: [UInt8] = []
         var isContainer = false
@@ -109,7 +116,7 @@ package struct TreeWalk: Sendable {
             if node(listing.node, isMarkedBy: name) { isContainer = true }
             full.replaceSubrange(prefix..., with: name)
             // Where the file system tells no kind, the decision waits for the record.
-            let decision = kind.map { kind in full.withUnsafeBytes { decide($0, kind) } } ?? .take
+            let decision = kind.map { kind in full.withUnsafeBytes { decide($0, kind, parent) } } ?? .take
             if decision == .ignore { return }
             children.append(
                 Child(
@@ -143,7 +150,7 @@ package struct TreeWalk: Sendable {
                 child.record = status.record
                 if child.record.kind != child.listedKind {
                     child.decision = EntryPath(unchecked: path).appending(name).bytes.withUnsafeBytes {
-                        decide($0, child.record.kind)
+                        decide($0, child.record.kind, node.decision)
                     }
                     if child.decision == .ignore { continue }
                 }
@@ -186,7 +193,8 @@ package struct TreeWalk: Sendable {
                 pending.append(nodes.count)
                 nodes.append(
                     Node(
-                        path: EntryPath(unchecked: parent).appending(name).bytes, device: child.record.device,
+                        path: EntryPath(unchecked: parent).appending(name).bytes, decision: child.decision,
+                        device: child.record.device,
                         mount: child.record.mount, listing: nil))
             }
             nodes[listing.node].listing = listing

@@ -137,7 +137,7 @@ package struct EntryTable: Sendable {
     ) throws(EntryTableError) -> Int {
         guard !path.isRoot else { throw .outOfOrder }
         let last = records.count - 1
-        guard last == 0 || withPath(of: last, { Self.precedes($0, path.bytes) }) else { throw .outOfOrder }
+        guard last == 0 || withPath(of: last, { last in path.bytes.withRawBytes { Self.precedes(last, $0) } }) else { throw .outOfOrder }
         let parentLength = path.bytes.count - path.name.count - 1
         var parent = last
         while parent > 0, !isPath(of: parent, equalTo: path.bytes, length: parentLength) {
@@ -231,18 +231,23 @@ extension EntryTable {
 extension EntryTable {
     /// The index of the entry at `path`.
     package func index(of path: EntryPath) -> Int? {
+        path.bytes.withRawBytes { index(ofBytes: $0) }
+    }
+
+    /// The same for the bytes of a path.
+    package func index(ofBytes path: UnsafeRawBufferPointer) -> Int? {
         var low = 0
         var high = records.count
         while low < high {
             let middle = (low + high) / 2
-            if withPath(of: middle, { Self.precedes($0, path.bytes) }) {
+            if withPath(of: middle, { Self.precedes($0, path) }) {
                 low = middle + 1
             } else {
                 high = middle
             }
         }
-        guard low < records.count, isPath(of: low, equalTo: path.bytes, length: path.bytes.count) else { return nil }
-        return low
+        guard low < records.count, Int(records[low].pathLength) == path.count else { return nil }
+        return withPath(of: low, { $0.elementsEqual(path) }) ? low : nil
     }
 
     /// The first index after `index` that is not below it.
@@ -283,7 +288,7 @@ extension EntryTable {
     }
 
     /// Path order; see ``EntryPath``.
-    private static func precedes(_ a: UnsafeRawBufferPointer, _ b: [UInt8]) -> Bool {
+    private static func precedes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
         let shared = min(a.count, b.count)
         for index in 0..<shared where a[index] != b[index] {
             return EntryPath.orderKey(a[index]) < EntryPath.orderKey(b[index])
