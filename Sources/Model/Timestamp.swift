@@ -45,7 +45,8 @@ extension LocalTime {
     /// `YYYYMMDD_HHMMSS`, as names of backups have it.
     public var compact: String {
         let c = civil
-        return "\(padded(c.year, 4))\(padded(c.month))\(padded(c.day))_\(padded(c.hour))\(padded(c.minute))\(padded(c.second))"
+        return
+            "\(padded(c.year, 4))\(padded(c.month))\(padded(c.day))_\(padded(c.hour))\(padded(c.minute))\(padded(c.second))"
     }
 
     /// RFC 3339 with offset, such as `2026-11-25T14:03:09.123456789+01:00`; no fraction where it is zero.
