@@ -52,21 +52,21 @@ package struct SHA256: ~Copyable {
         bytes.withUnsafeBytes { digest(of: $0) }
     }
 
-    private func start() {
+    private mutating func start() {
         LibCrypto.check(EVP_DigestInit_ex(context, LibCrypto.sha256, nil))
     }
 }
 
-// Proof for `@unchecked`: the context belongs to this value alone, the value can't be copied, and every use of the context
-// is in a `mutating` method, `init` or `deinit`, hence exclusive. libcrypto ties a context to no thread.
+// Proof for `@unchecked`: the context belongs to this value alone, the value can't be copied, and every use of the
+// context is in a `mutating` method, `init` or `deinit`, hence exclusive. libcrypto ties a context to no thread.
 extension SHA256: @unchecked Sendable {}
 
 /// What is fetched from libcrypto once per process.
 private enum LibCrypto {
     // `nonisolated(unsafe)`: set once, never freed, and only read; libcrypto shares fetched digests between threads.
     nonisolated(unsafe) static let sha256: OpaquePointer = {
-        // A library context of our own reads no openssl.cnf, so that no configuration of the host can take SHA-256 away:
-        // the built-in default provider is always there, and all that can fail is an allocation.
+        // A library context of our own reads no openssl.cnf, so that no configuration of the host can take SHA-256
+        // away: the built-in default provider is always there, and all that can fail is an allocation.
         guard let library = OSSL_LIB_CTX_new(), let digest = EVP_MD_fetch(library, "SHA256", nil) else { outOfMemory() }
         return digest
     }()
