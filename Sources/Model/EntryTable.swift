@@ -137,7 +137,9 @@ package struct EntryTable: Sendable {
     ) throws(EntryTableError) -> Int {
         guard !path.isRoot else { throw .outOfOrder }
         let last = records.count - 1
-        guard last == 0 || withPath(of: last, { last in path.bytes.withRawBytes { Self.precedes(last, $0) } }) else { throw .outOfOrder }
+        guard last == 0 || withPath(of: last, { last in path.bytes.withRawBytes { Self.precedes(last, $0) } }) else {
+            throw .outOfOrder
+        }
         let parentLength = path.bytes.count - path.name.count - 1
         var parent = last
         while parent > 0, !isPath(of: parent, equalTo: path.bytes, length: parentLength) {

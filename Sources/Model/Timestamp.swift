@@ -35,7 +35,9 @@ extension LocalTime {
     ///
     /// Source of the day arithmetic: the proleptic Gregorian calendar, counted in eras of 400 years.
     public var civil: (year: Int64, month: Int, day: Int, hour: Int, minute: Int, second: Int) {
-        let local = moment.seconds &+ Int64(offset)
+        // Within a hundred million years: the numbers of a damaged time must not overflow.
+        let limit: Int64 = 3_000_000_000_000_000
+        let local = min(max(moment.seconds, -limit), limit) + Int64(min(max(offset, -86_400), 86_400))
         let days = local >= 0 ? local / 86_400 : (local - 86_399) / 86_400
         let rest = Int(local - days * 86_400)
         let date = Self.date(daysSince1970: days)

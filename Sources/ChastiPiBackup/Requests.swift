@@ -1,0 +1,51 @@
+import Model
+
+/// What `create` is asked for. What is left at its default comes from the configuration.
+public struct CreateRequest: Sendable {
+    /// The new backup's name; by default one made of the time.
+    public var name: BackupName?
+    public var trigger: BackupTrigger = .manual
+    public var includesLogs = false
+    /// Instead of the configured items, if there are any.
+    public var items: [String] = []
+    /// Besides the configured exclusions, in gitignore's syntax.
+    public var exclude: [String] = []
+    public var usesDefaultExclusions = true
+    /// Besides the configured tags.
+    public var tags: [String] = []
+    /// Reads everything and shares nothing with the previous backup.
+    public var isFull = false
+    /// Reads the finished backup back.
+    public var verifies = false
+
+    public init() {}
+}
+
+/// What `restore` is asked for.
+public struct RestoreRequest: Sendable {
+    /// A backup's name, `latest`, or the path of a backup anywhere.
+    public var backup: String
+    /// Paths to bring back; everything if empty.
+    public var only: [String] = []
+    public var includesLogs = false
+    public var skipsSafetyBackup = false
+    /// Removes what the backup does not hold, also where it has no manifest.
+    public var deletesExtra = false
+    /// Takes over owners and set-id bits also from a backup of unknown origin.
+    public var trusts = false
+
+    public init(backup: String) {
+        self.backup = backup
+    }
+}
+
+/// What `verify` is asked for.
+public struct VerifyRequest: Sendable {
+    /// Names, `latest` or paths; the newest if empty.
+    public var backups: [String] = []
+    public var all = false
+    /// Of the files' content, how much is read: more than 0, at most 100.
+    public var percent: Double = 100
+
+    public init() {}
+}

@@ -1,0 +1,110 @@
+import Disk
+import Model
+
+/// Which entries of a backup a restore brings back, and which entries of the app it may remove (promise 10).
+struct RestoreScope: Sendable {
+    enum Role: UInt8, Sendable {
+        /// Not brought back this time.
+        case none
+        /// A directory on the way to something that is.
+        case ancestor
+        case selected
+    }
+
+    let backup: EntryTable
+    private(set) var roles: [Role]
+    /// The selection that the backup was made with, and today's.
+    let recorded: Selection
+    let today: Selection
+    private let skipped: Set<EntryPath>
+    /// Whether what the backup does not hold may go.
+    let removesExtra: Bool
+
+    /// - Parameters:
+    ///   - only: what to bring back; everything if empty.
+    ///   - includesLogs: whether `logs/` and `*.log` at the top level are brought back.
+    init(
+        _ backup: EntryTable, recorded: Selection, today: Selection, skipped: Set<EntryPath>, removesExtra: Bool,
+        only: [EntryPath], includesLogs: Bool
+    ) throws {
+        self.backup = backup
+        self.recorded = recorded
+        self.today = today
+        self.skipped = skipped
+        self.removesExtra = removesExtra
+        roles = Array(repeating: .none, count: backup.count)
+        for path in only where backup.index(of: path) == nil {
+            throw BackupError(
+                .refused, "the backup does not hold \(path)", advice: "'show NAME --files' lists what it holds")
+        }
+        for index in 0..<backup.count where isWanted(index, only: only, includesLogs: includesLogs) {
+            select(index)
+        }
+    }
+
+    private func isWanted(_ index: Int, only: [EntryPath], includesLogs: Bool) -> Bool {
+        guard !backup[index].flags.contains(.ancestor), backup[index].kind.isSaved else { return false }
+        let path = backup.path(of: index)
+        if path.bytes.withRawBytes({ Selection.isOurs($0, kind: backup[index].kind) }) { return false }
+        if !includesLogs, Self.isLog(path) { return false }
+        return only.isEmpty || only.contains { path.isAtOrBelow($0) }
+    }
+
+    private static func isLog(_ path: EntryPath) -> Bool {
+        guard let first = path.components.first else { return false }
+        return first.elementsEqual("logs".utf8)
+            || path.parent?.isRoot == true && path.bytes.suffix(4).elementsEqual(".log".utf8)
+    }
+
+    private mutating func select(_ index: Int) {
+        roles[index] = .selected
+        var parent = Int(backup[index].parent)
+        while parent >= 0, roles[parent] == .none {
+            roles[parent] = .ancestor
+            parent = Int(backup[parent].parent)
+        }
+    }
+
+    /// Decides for a walk of the app: what may be exchanged or removed is taken, what stays whatever happens is left.
+    func decision(_ path: UnsafeRawBufferPointer, kind: EntryKind, parent: TreeWalk.Decision) -> TreeWalk.Decision {
+        if Selection.isOurs(path, kind: kind) { return .leave }
+        if let index = backup.index(ofBytes: path), roles[index] != .none {
+            return roles[index] == .selected ? .take : .pass
+        }
+        // Below a directory that is only on the way nothing is ours to remove.
+        let isBelowSelected = parent == .take || path.contains(UInt8(ascii: "/")) == false && roles[0] == .selected
+        guard isBelowSelected, removesExtra, kind.isSaved else { return .leave }
+        if backup.index(ofBytes: path) != nil { return .leave }
+        let path = EntryPath(unchecked: Array(path))
+        if isSkipped(path) || isExcluded(path, kind: kind) { return .leave }
+        return .take
+    }
+
+    private func isSkipped(_ path: EntryPath) -> Bool {
+        !skipped.isEmpty && (skipped.contains(path) || path.ancestors.contains { skipped.contains($0) })
+    }
+
+    private func isExcluded(_ path: EntryPath, kind: EntryKind) -> Bool {
+        let isDirectory = kind == .directory
+        return recorded.rules.decision(path: path.bytes[...], isDirectory: isDirectory)?.isExcluded == true
+            || today.rules.decision(path: path.bytes[...], isDirectory: isDirectory)?.isExcluded == true
+    }
+
+    /// Why an entry that the backup does not hold stays.
+    func reasonToStay(_ path: EntryPath, _ record: EntryRecord) -> String {
+        if path.bytes.withRawBytes({ Selection.isOurs($0, kind: record.kind) }) {
+            return "belongs to the backup system"
+        }
+        if record.flags.contains(.container) { return "holds backups" }
+        if record.flags.contains(.mountRoot) { return "a file system is mounted there" }
+        if !record.kind.isSaved { return "a \(record.kind.name)" }
+        if isSkipped(path) { return "the backup could not read it" }
+        for (selection, whose) in [(today, ""), (recorded, ", when the backup was made")] {
+            if let found = selection.exclusion(of: path, kind: record.kind) {
+                return "excluded by \(found.rule) (\(found.rule.origin))\(whose)"
+            }
+        }
+        if let index = backup.index(of: path), roles[index] == .none { return "not asked for" }
+        return removesExtra ? "outside what the backup covers" : "the backup has no manifest"
+    }
+}

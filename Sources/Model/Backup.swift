@@ -1,0 +1,71 @@
+/// How a backup is kept.
+public enum BackupFormat: String, Sendable, CaseIterable {
+    case folder
+}
+
+/// Why a backup was made.
+public enum BackupTrigger: String, Sendable, CaseIterable {
+    /// By hand, by a script, or by the library.
+    case manual
+    /// Before an update (`auto`).
+    case auto
+    /// The safety backup before a restore (promise 9).
+    case preRestore = "pre-restore"
+}
+
+/// A backup as a listing shows it: known without reading its content.
+public struct Backup: Sendable {
+    /// What is known of its integrity.
+    public enum State: Sendable, Equatable {
+        /// Nobody has read it back yet.
+        case unverified
+        /// Every byte was as recorded, at that time.
+        case verified(Timestamp)
+        /// Something is wrong: a clause.
+        case damaged(String)
+    }
+
+    /// What it was made by.
+    public enum Origin: Sendable, Equatable {
+        case ours
+        /// By the original Python tool: there is no manifest.
+        case original
+    }
+
+    public var name: BackupName
+    public var format: BackupFormat
+    public var origin: Origin
+    public var time: LocalTime
+    public var trigger: BackupTrigger
+    public var tags: [String]
+    public var state: State
+    /// Whether something could not be read when it was made.
+    public var isIncomplete: Bool
+    /// Entries; nil where nothing tells.
+    public var entries: Int?
+    /// Bytes of all files, as if nothing were shared; nil where nothing tells.
+    public var bytes: UInt64?
+    /// Bytes that deleting it alone would free; nil where that is not known.
+    public var bytesAlone: UInt64?
+    /// The hash that ends its manifest; nil without a manifest.
+    public var seal: SHA256Digest?
+
+    public init(
+        name: BackupName, format: BackupFormat, origin: Origin, time: LocalTime, trigger: BackupTrigger = .manual,
+        tags: [String] = [], state: State = .unverified, isIncomplete: Bool = false, entries: Int? = nil,
+        bytes: UInt64? = nil, bytesAlone: UInt64? = nil, seal: SHA256Digest? = nil
+    ) {
+        self.name = name
+        self.format = format
+        self.origin = origin
+        self.time = time
+        self.trigger = trigger
+        self.tags = tags
+        self.state = state
+        self.isIncomplete = isIncomplete
+        self.entries = entries
+        self.bytes = bytes
+        self.bytesAlone = bytesAlone
+        self.seal = seal
+    }
+}
