@@ -89,10 +89,14 @@ package final class Directory: Sendable {
         return target
     }
 
-    /// Makes the directory `name` and opens it.
-    package func makeDirectory(_ name: some Collection<UInt8>, mode: UInt16 = 0o700) throws(DiskError) -> Directory {
+    package func makeEmptyDirectory(_ name: some Collection<UInt8>, mode: UInt16 = 0o700) throws(DiskError) {
         try check(
             withCString(name) { linux_mkdir(descriptor, $0, UInt32(mode)) }, "make the directory", printable(name))
+    }
+
+    /// Makes the directory `name` and opens it.
+    package func makeDirectory(_ name: some Collection<UInt8>, mode: UInt16 = 0o700) throws(DiskError) -> Directory {
+        try makeEmptyDirectory(name, mode: mode)
         return try directory(name)
     }
 

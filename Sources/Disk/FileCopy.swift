@@ -2,7 +2,17 @@ import CLinux
 import Glibc
 import Model
 
-/// Copies the bytes of a file, holes as holes.
+/// What is copied could not be read: the fault is the source's and not the target's.
+package struct SourceUnreadable: Error, Sendable {
+    package let cause: DiskError
+
+    package init(cause: DiskError) {
+        self.cause = cause
+    }
+}
+
+/// Copies the bytes of a file, holes as holes. Fails with ``SourceUnreadable`` where the source cannot be read, with
+/// ``DiskError`` where the target cannot be written.
 package enum FileCopy {
     /// Copies all of `source` to `target`, through `buffer`. `each` sees every byte in order, the zeros of holes too.
     package static func copy(
@@ -20,7 +30,7 @@ package enum FileCopy {
                 // The file system knows no holes after all.
                 return try copyRun(source, to: &target, through: buffer, limit: nil, stop: stop, each: each)
             }
-            try check(data, "seek in", "the file")
+            if data < 0 { throw SourceUnreadable(cause: DiskError("seek in", "the file", number: Int32(-data))) }
             try pass(zeros: UInt64(data - position), through: buffer, stop: stop, each: each)
             try target.skip(UInt64(data - position))
             let end = try check(linux_seek_hole(source.descriptor, data), "seek in", "the file")
@@ -46,12 +56,22 @@ package enum FileCopy {
         while left > 0 {
             try stop.check()
             let room = Int(min(UInt64(buffer.count), left))
-            let count = try source.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<room]))
+            let count = try read(source, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<room]))
             if count == 0 { return }
             let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
             each(bytes)
             try target.write(bytes)
             left -= UInt64(count)
+        }
+    }
+
+    private static func read(
+        _ source: borrowing OpenFile, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(SourceUnreadable) -> Int {
+        do throws(DiskError) {
+            return try source.read(into: buffer)
+        } catch {
+            throw SourceUnreadable(cause: error)
         }
     }
 
@@ -78,7 +98,7 @@ package enum FileCopy {
     ) throws {
         while true {
             try stop.check()
-            let count = try source.read(into: buffer)
+            let count = try read(source, into: buffer)
             if count == 0 { return }
             each(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
         }

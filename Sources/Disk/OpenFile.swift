@@ -87,3 +87,17 @@ extension OpenFile {
         try check(linux_fsync(descriptor), "sync", "the file")
     }
 }
+
+extension OpenFile {
+    /// The last `count` bytes, or all there are.
+    package func readTail(_ count: Int) throws(DiskError) -> [UInt8] {
+        let offset = max(0, Int64(clamping: try status().size) - Int64(count))
+        var result = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            result = linux_pread(descriptor, buffer.baseAddress, UInt(count), offset)
+            filled = max(0, result)
+        }
+        try check(result, "read", "the file")
+        return bytes
+    }
+}

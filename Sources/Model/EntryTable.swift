@@ -65,6 +65,18 @@ package struct EntryRecord: Sendable {
     }
 }
 
+extension EntryRecord {
+    /// Takes over everything of another record but where it lies in its table and which group of links it belongs to.
+    package mutating func take(_ other: EntryRecord) {
+        var taken = other
+        taken.parent = parent
+        (taken.pathStart, taken.pathLength, taken.nameLength) = (pathStart, pathLength, nameLength)
+        (taken.targetStart, taken.targetLength, taken.extended) = (targetStart, targetLength, extended)
+        taken.linkGroup = linkGroup
+        self = taken
+    }
+}
+
 /// Why an entry cannot be added to a table.
 package enum EntryTableError: Error {
     /// It does not come after the entry before it: the order is wrong, or the path is there twice.
@@ -171,6 +183,7 @@ package struct EntryTable: Sendable {
         record.targetStart = UInt32(arena.count)
         record.targetLength = UInt32(target.count)
         arena.append(contentsOf: target)
+        record.extended = 0
         if !extended.isEmpty {
             extendedSets.append(extended)
             record.extended = Int32(extendedSets.count - 1)
@@ -195,11 +208,13 @@ extension EntryTable {
 
     /// Calls `body` with the bytes of the last component.
     @inline(__always)
-    package func withName<R>(of index: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    package func withName<R, E: Error>(
+        of index: Int, _ body: (UnsafeRawBufferPointer) throws(E) -> R
+    ) throws(E) -> R {
         let record = records[index]
-        return try arena.withUnsafeBytes {
+        return try arena.withRawBytes { arena throws(E) in
             let start = Int(record.pathStart + record.pathLength - record.nameLength)
-            return try body(UnsafeRawBufferPointer(rebasing: $0[start..<start + Int(record.nameLength)]))
+            return try body(UnsafeRawBufferPointer(rebasing: arena[start..<start + Int(record.nameLength)]))
         }
     }
 
@@ -272,6 +287,35 @@ extension EntryTable {
             next = records[child].kind == .directory ? endOfSubtree(at: child) : child + 1
             return child
         }
+    }
+
+    /// Less than 0, 0 or more: whether the entry comes before, with or after entry `other` of another table.
+    package func order(of index: Int, comparedTo other: Int, in table: EntryTable) -> Int {
+        withPath(of: index) { a in
+            table.withPath(of: other) { b in
+                if Self.precedes(a, b) { return -1 }
+                return a.count == b.count && a.elementsEqual(b) ? 0 : 1
+            }
+        }
+    }
+
+    /// The entries for which `isKept` holds, the source itself always among them. Who keeps an entry keeps its parents.
+    package func filtered(_ isKept: (Int) -> Bool) throws(EntryTableError) -> EntryTable {
+        var result = EntryTable(root: records[0])
+        result.setRoot(extended: extended(of: 0))
+        result.userNames = userNames
+        result.groupNames = groupNames
+        result.reserve(entries: records.count, bytes: arena.count)
+        var moved = [Int](repeating: -1, count: records.count)
+        moved[0] = 0
+        for index in 1..<max(1, records.count) where isKept(index) && moved[Int(records[index].parent)] >= 0 {
+            let parent = moved[Int(records[index].parent)]
+            moved[index] = try withName(of: index) { name throws(EntryTableError) in
+                try result.append(
+                    records[index], name: name, in: parent, target: target(of: index), extended: extended(of: index))
+            }
+        }
+        return result
     }
 
     private func isBelow(_ index: Int, _ ancestor: Int) -> Bool {

@@ -1,0 +1,92 @@
+import Codec
+import Containers
+import Disk
+import FolderFormat
+import Model
+import Synchronization
+import Workers
+
+/// Puts entries of a backup together in a directory of ours, every byte checked against its hash, with their attributes
+/// (promise 6). Nothing of the app is touched.
+struct StagedTree: Sendable {
+    private let contents: FolderContents
+    private let attributes: WantedAttributes
+    private let pool: ThreadPool
+    private let run: RunContext
+    private let notKept = Mutexed<[String]>([])
+
+    init(_ contents: FolderContents, attributes: WantedAttributes, pool: ThreadPool, in run: RunContext) {
+        self.contents = contents
+        self.attributes = attributes
+        self.pool = pool
+        self.run = run
+    }
+
+    /// Builds the entries at `indices` (in path order) below `target`. Returns what could not be set, as clauses.
+    func build(_ indices: [Int], in target: Directory, meter: ProgressMeter) throws -> [String] {
+        let build = TreeBuild(indices, of: contents.table, in: target)
+        try build.makeDirectories()
+        let states = PerWorker(pool) { WorkerState() }
+        try pool.forEach(build.units.count) { worker, number in
+            let unit = build.units[number]
+            let source = try contents.directory(at: unit.directory)
+            let directory = try build.directory(at: unit.directory)
+            try states.with(worker) { state in
+                for index in unit.entries {
+                    try run.stop.check()
+                    try place(index, from: source, in: directory, &state)
+                    meter.advance(entries: 1, bytes: contents.table[index].size) { contents.table.path(of: index) }
+                }
+            }
+        }
+        try build.makeHardLinks { link, _ in
+            let source = try contents.directory(at: Int(contents.table[link].parent))
+            let directory = try build.directory(at: Int(contents.table[link].parent))
+            try states.with(0) { state in try place(link, from: source, in: directory, &state) }
+            note(link, ["hard link (a copy stands in its place)"])
+        }
+        try build.finishDirectories(
+            ownership: attributes.ownership, attributes: attributes.attributes(of:), unset: note)
+        return notKept.value.withLock { $0 }
+    }
+
+    private struct WorkerState: ~Copyable {
+        let buffer = Buffer(size: 1 << 20)
+        var hash = SHA256()
+    }
+
+    private func place(
+        _ index: Int, from source: Directory, in directory: Directory, _ state: inout WorkerState
+    ) throws {
+        let name = Array(contents.table.path(of: index).name)
+        if contents.table[index].kind == .link {
+            try directory.makeLink(name, to: contents.table.target(of: index))
+            let unset = try FileAttributes.apply(
+                attributes.attributes(of: index), toLink: name, in: directory, ownership: attributes.ownership)
+            note(index, unset)
+            return
+        }
+        var file = try NewFile(name, in: directory)
+        try contents.copyFile(
+            index, from: source, to: &file, through: state.buffer.bytes, hash: &state.hash, stop: run.stop)
+        let unset = try FileAttributes.apply(
+            attributes.attributes(of: index), to: file.descriptor, now: try file.status(),
+            ownership: attributes.ownership, currentExtended: [])
+        note(index, unset)
+    }
+
+    @Sendable private func note(_ index: Int, _ unset: [String]) {
+        guard !unset.isEmpty else { return }
+        let path = contents.table.path(of: index)
+        notKept.value.withLock { $0 += unset.map { "\(path): \($0)" } }
+    }
+}
+
+/// A lock that copies of a value can share.
+private final class Mutexed<Value: Sendable>: Sendable {
+    let value: Mutex<Value>
+
+    init(_ value: Value) {
+        self.value = Mutex(value)
+    }
+}

@@ -1,0 +1,54 @@
+import Disk
+import Model
+import Workers
+
+/// Walks a source with all threads of a pool.
+package enum SourceScan {
+    package struct Result: Sendable {
+        /// In path order, with what was left outside.
+        package let table: EntryTable
+        /// What could not be read.
+        package let problems: [TreeWalk.Problem]
+    }
+
+    package static func run(_ walk: TreeWalk, pool: ThreadPool, in run: RunContext) throws -> Result {
+        var walk = walk
+        var entries = 0
+        let meter = ProgressMeter(.scanning, entries: 0, bytes: 0, in: run)
+        while !walk.pending.isEmpty {
+            let current = walk
+            let pending = walk.pending
+            let listings = try pool.map(pending.count) { _, index in
+                try run.stop.check()
+                return current.list(pending[index])
+            }
+            walk.absorb(listings)
+            entries += pending.count
+            meter.advance(entries: pending.count) { .root }
+        }
+        let problems = walk.problems
+        return Result(table: try walk.table(), problems: problems)
+    }
+
+    /// The saved entries of a scan: without what was left outside, and without what backups do not hold, which is named.
+    package static func saved(_ scan: Result) throws -> (table: EntryTable, skipped: [Skipped]) {
+        var skipped = scan.problems.map { Skipped(path: $0.path, reason: $0.reason) }
+        var keep = [Bool](repeating: true, count: scan.table.count)
+        for index in 1..<max(1, scan.table.count) {
+            let record = scan.table[index]
+            if record.flags.contains(.outside) {
+                keep[index] = false
+                continue
+            }
+            let path = scan.table.path(of: index)
+            if !record.kind.isSaved {
+                skipped.append(Skipped(path: path, reason: "a \(record.kind.name) is not saved"))
+                keep[index] = false
+            } else if Manifest.isReserved(path) {
+                skipped.append(Skipped(path: path, reason: "backups have a file of their own under this name"))
+                keep[index] = false
+            }
+        }
+        return (try scan.table.filtered { keep[$0] }, skipped.sorted { $0.path < $1.path })
+    }
+}

@@ -1,0 +1,125 @@
+import Model
+
+/// Makes a tree of entries of a table below a directory: directories first, then what is in them in any order and on any
+/// number of threads, then hard links, then the attributes of directories.
+///
+/// The caller fills the files: where their bytes come from, and who checks them, is not known here.
+package struct TreeBuild: Sendable {
+    /// A piece of work for one thread: entries of one directory, none of them a directory.
+    package struct Unit: Sendable {
+        /// Index of the directory.
+        package let directory: Int
+        /// Indices of its entries.
+        package let entries: [Int]
+        fileprivate let bytes: UInt64
+
+        fileprivate init(directory: Int, entries: [Int], bytes: UInt64) {
+            self.directory = directory
+            self.entries = entries
+            self.bytes = bytes
+        }
+
+        /// A single entry that has to be made after all.
+        package init(copying index: Int, in directory: Int) {
+            self.init(directory: directory, entries: [index], bytes: 0)
+        }
+    }
+
+    package let table: EntryTable
+    package let target: Directory
+    /// Largest first, so that no thread ends with a large file while the others have nothing left to do.
+    package let units: [Unit]
+    /// Hard links to entries in ``units``: index of the link, and of the entry that is written.
+    package let hardLinks: [(link: Int, written: Int)]
+    private let directories: [Int]
+
+    /// Files from this size on are units of their own.
+    private static let large: UInt64 = 8 << 20
+    private static let entriesPerUnit = 512
+
+    /// `entries` are indices in path order. The directories that hold them are among them, or are there already.
+    package init(_ entries: [Int], of table: EntryTable, in target: Directory) {
+        var directories: [Int] = []
+        var units: [Unit] = []
+        var open: [Int: (entries: [Int], bytes: UInt64)] = [:]
+        var written: [UInt32: Int] = [:]
+        var hardLinks: [(link: Int, written: Int)] = []
+        for index in entries {
+            let record = table[index]
+            if record.kind == .directory {
+                if index != 0 { directories.append(index) }
+                continue
+            }
+            if record.linkGroup != 0 {
+                if let first = written[record.linkGroup] {
+                    hardLinks.append((index, first))
+                    continue
+                }
+                written[record.linkGroup] = index
+            }
+            let parent = Int(record.parent)
+            if record.size >= Self.large {
+                units.append(Unit(directory: parent, entries: [index], bytes: record.size))
+                continue
+            }
+            open[parent, default: ([], 0)].entries.append(index)
+            open[parent, default: ([], 0)].bytes += record.size
+            if let (entries, bytes) = open[parent], entries.count == Self.entriesPerUnit {
+                units.append(Unit(directory: parent, entries: entries, bytes: bytes))
+                open[parent] = nil
+            }
+        }
+        units += open.map { Unit(directory: $0.key, entries: $0.value.entries, bytes: $0.value.bytes) }
+        units.sort { ($1.bytes, $0.directory) < ($0.bytes, $1.directory) }
+        self.table = table
+        self.target = target
+        self.units = units
+        self.hardLinks = hardLinks
+        self.directories = directories
+    }
+
+    /// Makes all directories, open for us alone until ``finishDirectories(_:)``.
+    package func makeDirectories() throws(DiskError) {
+        var parent: (index: Int, directory: Directory) = (0, target)
+        for index in directories {
+            let above = Int(table[index].parent)
+            if above != parent.index { parent = (above, try directory(at: above)) }
+            try table.withName(of: index) { name throws(DiskError) in try parent.directory.makeEmptyDirectory(name) }
+        }
+    }
+
+    /// The directory with index `index` as it is being built.
+    package func directory(at index: Int) throws(DiskError) -> Directory {
+        try table.path(of: index).bytes.withRawBytes { path throws(DiskError) in try target.directory(atBytes: path) }
+    }
+
+    /// Makes the second and further names of files, but for those of which the first is `missing`. `cannot` hears of those
+    /// that the file system refuses.
+    package func makeHardLinks(
+        except missing: (Int) -> Bool = { _ in false }, _ cannot: (_ link: Int, _ written: Int) throws -> Void
+    ) throws {
+        for (link, written) in hardLinks where !missing(written) {
+            let from = try directory(at: Int(table[written].parent))
+            let to = try directory(at: Int(table[link].parent))
+            do throws(DiskError) {
+                try from.link(Array(table.path(of: written).name), to: to, as: Array(table.path(of: link).name))
+            } catch {
+                guard [.tooManyLinks, .unsupported, .denied, .crossesDevices].contains(error.code) else { throw error }
+                try cannot(link, written)
+            }
+        }
+    }
+
+    /// Sets the attributes of all directories, children before parents. `attributes` gives those of an entry; what cannot
+    /// be set is passed to `unset`.
+    package func finishDirectories(
+        ownership: Ownership, attributes: (Int) -> Attributes, unset: (Int, [String]) -> Void
+    ) throws(DiskError) {
+        for index in directories.reversed() {
+            let directory = try directory(at: index)
+            let left = try FileAttributes.apply(
+                attributes(index), to: directory.descriptor, now: try directory.status(), ownership: ownership)
+            if !left.isEmpty { unset(index, left) }
+        }
+    }
+}

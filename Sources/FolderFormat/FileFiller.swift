@@ -1,0 +1,289 @@
+import Codec
+import Containers
+import Disk
+import Model
+import Synchronization
+import Workers
+
+/// Fills one directory of a new folder backup after the other: shares what the plan calls unchanged, copies and hashes
+/// the rest.
+final class FileFiller: Sendable {
+    /// What one worker uses again and again.
+    struct State: ~Copyable {
+        let buffer = Buffer(size: 1 << 20)
+        var hash = SHA256()
+    }
+
+    private let plan: SourcePlan
+    private let stop: StopFlag
+    private let ownership = Ownership.byNumber()
+    private let way: Mutex<Way>
+
+    /// How files are shared: the file system decides at the first of them.
+    private enum Way {
+        case untried, reflink, hardLink, none
+    }
+
+    init(_ plan: SourcePlan, stop: StopFlag) {
+        self.plan = plan
+        self.stop = stop
+        way = Mutex(plan.parent == nil ? .none : .untried)
+    }
+
+    var sharing: BackupMetadata.Sharing {
+        switch way.withLock({ $0 }) {
+        case .reflink: .reflink
+        case .hardLink: .hardLink
+        case .untried, .none: .none
+        }
+    }
+
+    func fill(
+        _ unit: TreeBuild.Unit, in target: Directory, _ state: inout State, meter: ProgressMeter?
+    ) throws -> [FilledEntry] {
+        let places = Places(plan, directory: unit.directory)
+        var filled: [FilledEntry] = []
+        filled.reserveCapacity(unit.entries.count)
+        for index in unit.entries {
+            try stop.check()
+            filled.append(try fill(index, places, in: target, &state))
+            let bytes = plan.content(of: index) == .file ? plan.table[index].size : 0
+            meter?.advance(entries: 1, bytes: bytes) { self.plan.table.path(of: index) }
+        }
+        return filled
+    }
+
+    /// The directory of a unit in the source and in the parent, each opened when first needed.
+    private final class Places {
+        private let plan: SourcePlan
+        private let directory: Int
+        private var sourceDirectory: Directory?
+        private var parentDirectory: Directory?
+
+        init(_ plan: SourcePlan, directory: Int) {
+            self.plan = plan
+            self.directory = directory
+        }
+
+        func source() throws(DiskError) -> Directory {
+            if let sourceDirectory { return sourceDirectory }
+            let opened = try plan.source.directory(at: plan.table.path(of: directory))
+            sourceDirectory = opened
+            return opened
+        }
+
+        func parent(_ backup: SourcePlan.Parent) throws(DiskError) -> Directory {
+            if let parentDirectory { return parentDirectory }
+            let opened = try backup.directory.directory(at: plan.table.path(of: directory))
+            parentDirectory = opened
+            return opened
+        }
+    }
+
+    private func fill(
+        _ index: Int, _ places: Places, in target: Directory, _ state: inout State
+    ) throws -> FilledEntry {
+        let name = plan.table.withName(of: index) { Array($0) }
+        if plan.table[index].kind == .link {
+            try target.makeLink(name, to: plan.table.target(of: index))
+            return try finishLink(index, name, in: target)
+        }
+        if case .shared(let old) = plan.content(of: index), let parent = plan.parent,
+            let shared = try share(index, name, from: old, of: parent, places, in: target)
+        {
+            return shared
+        }
+        return try copy(index, name, places, in: target, &state)
+    }
+
+    private func finishLink(_ index: Int, _ name: [UInt8], in target: Directory) throws -> FilledEntry {
+        var entry = FilledEntry(index: index)
+        let unset = try FileAttributes.apply(
+            plan.table.attributes(of: index), toLink: name, in: target, ownership: ownership)
+        if !unset.isEmpty, let status = try target.status(of: name) {
+            entry.held = .init(
+                user: status.user, group: status.group, mode: plan.table[index].mode,
+                lacksExtended: !plan.table.extended(of: index).isEmpty)
+        }
+        return entry
+    }
+
+    // MARK: Sharing
+
+    /// Nil if the file must be copied after all.
+    private func share(
+        _ index: Int, _ name: [UInt8], from old: Int, of parent: SourcePlan.Parent, _ places: Places,
+        in target: Directory
+    ) throws -> FilledEntry? {
+        let recorded = parent.manifest.table[old]
+        let directory: Directory
+        do throws(DiskError) {
+            directory = try places.parent(parent)
+            // Someone may have changed the parent's file: then it is not shared but read from the source.
+            guard let status = try directory.status(of: name), status.kind == .file, status.size == recorded.size,
+                status.modified == recorded.modified
+            else { return nil }
+        } catch {
+            return nil
+        }
+        var entry = FilledEntry(index: index)
+        entry.isShared = true
+        entry.held = parent.manifest.held[old]
+        var record = plan.table[index]
+        record.digest = recorded.digest
+        record.flags.insert(.hashed)
+        entry.record = record
+        entry.extended = parent.manifest.table.extended(of: old)
+        switch way.withLock({ $0 }) {
+        case .untried, .reflink:
+            if try reflink(index, name, from: directory, in: target) {
+                way.withLock { $0 = .reflink }
+                return entry
+            }
+            way.withLock { if $0 == .untried { $0 = .hardLink } }
+            fallthrough
+        case .hardLink:
+            return try link(name, from: directory, in: target) ? entry : nil
+        case .none: return nil
+        }
+    }
+
+    /// A new file of our own with the parent's blocks. False if the file system cannot.
+    private func reflink(_ index: Int, _ name: [UInt8], from parent: Directory, in target: Directory) throws -> Bool {
+        if way.withLock({ $0 == .hardLink }) { return false }
+        let source = try OpenFile(name, in: parent)
+        var file = try NewFile(name, in: target)
+        do throws(DiskError) {
+            try file.reflink(from: source)
+        } catch {
+            guard [.unsupported, .crossesDevices].contains(error.code) else { throw error }
+            try target.unlink(name)
+            return false
+        }
+        _ = try FileAttributes.apply(
+            plan.table.attributes(of: index), to: file.descriptor, now: try file.status(), ownership: ownership,
+            currentExtended: [])
+        return true
+    }
+
+    /// No attribute is ever set on a shared inode. False if there can be no further link, and a copy must do.
+    private func link(_ name: [UInt8], from parent: Directory, in target: Directory) throws -> Bool {
+        do throws(DiskError) {
+            try parent.link(name, to: target, as: name)
+            return true
+        } catch {
+            guard [.tooManyLinks, .unsupported, .crossesDevices, .denied].contains(error.code) else { throw error }
+            return false
+        }
+    }
+
+    // MARK: Copying
+
+    /// What cannot be read is skipped and named; what cannot be written fails the run (promise 3).
+    private func copy(
+        _ index: Int, _ name: [UInt8], _ places: Places, in target: Directory, _ state: inout State
+    ) throws -> FilledEntry {
+        var hasTarget = false
+        do {
+            return try copyUntilStable(index, name, places, in: target, &state, &hasTarget)
+        } catch let error as SourceUnreadable {
+            state.hash.reset()
+            if hasTarget { try target.unlink(name) }
+            var entry = FilledEntry(index: index)
+            entry.skipped = Skipped(path: plan.table.path(of: index), reason: Self.reason(error.cause))
+            return entry
+        }
+    }
+
+    /// A file that changes while it is read is read again, three times in all.
+    private func copyUntilStable(
+        _ index: Int, _ name: [UInt8], _ places: Places, in target: Directory, _ state: inout State,
+        _ hasTarget: inout Bool
+    ) throws -> FilledEntry {
+        var attempt = 1
+        while true {
+            let source = try openSource(name, places)
+            let before = try status(of: source)
+            if hasTarget { try target.unlink(name) }
+            hasTarget = false
+            var file = try NewFile(name, in: target)
+            hasTarget = true
+            try FileCopy.copy(
+                source, to: &file, through: state.buffer.bytes, isSparse: before.allocated < before.size, stop: stop
+            ) { state.hash.update($0) }
+            let digest = state.hash.finish()
+            let after = try status(of: source)
+            let isStable =
+                after.size == before.size && after.modified == before.modified && after.changed == before.changed
+                && file.size == after.size
+            if isStable || attempt == 3 {
+                let extended = try extended(of: source)
+                return try finish(index, file, as: after, digest, extended, isStable: isStable)
+            }
+            attempt += 1
+        }
+    }
+
+    private func openSource(_ name: [UInt8], _ places: Places) throws(SourceUnreadable) -> OpenFile {
+        do throws(DiskError) {
+            return try OpenFile(name, in: try places.source())
+        } catch {
+            throw SourceUnreadable(cause: error)
+        }
+    }
+
+    private func status(of source: borrowing OpenFile) throws(SourceUnreadable) -> FileStatus {
+        do throws(DiskError) {
+            let status = try source.status()
+            if status.kind == .file { return status }
+            throw DiskError(.invalid, "read", "", because: "it became a \(status.kind.name) while it was backed up")
+        } catch {
+            throw SourceUnreadable(cause: error)
+        }
+    }
+
+    private func extended(of source: borrowing OpenFile) throws(SourceUnreadable) -> [ExtendedAttribute] {
+        do throws(DiskError) {
+            return try FileAttributes.extended(of: source.descriptor)
+        } catch {
+            throw SourceUnreadable(cause: error)
+        }
+    }
+
+    private func finish(
+        _ index: Int, _ file: borrowing NewFile, as status: FileStatus, _ digest: SHA256Digest,
+        _ extended: [ExtendedAttribute], isStable: Bool
+    ) throws -> FilledEntry {
+        var entry = FilledEntry(index: index)
+        var record = status.record
+        record.size = file.size
+        record.digest = digest
+        record.flags.insert(.hashed)
+        // What was read may be older than what the file is now: never taken for unchanged.
+        if !isStable { record.inode = 0 }
+        entry.record = record
+        entry.extended = extended
+        entry.bytesWritten = file.size
+        let unset = try FileAttributes.apply(
+            status.attributes(with: extended), to: file.descriptor, now: try file.status(), ownership: ownership,
+            currentExtended: [])
+        if !unset.isEmpty {
+            let now = try file.status()
+            let lacks = !extended.isEmpty && unset.contains { !$0.hasPrefix("owner ") }
+            entry.held = .init(user: now.user, group: now.group, mode: now.mode, lacksExtended: lacks)
+        }
+        if !isStable {
+            entry.skipped = Skipped(
+                path: plan.table.path(of: index), reason: "it changed each time it was read", isKept: true)
+        }
+        return entry
+    }
+
+    private static func reason(_ error: DiskError) -> String {
+        switch error.code {
+        case .notFound: "it vanished while the backup was made"
+        case .isLink: "it became a symbolic link while it was backed up"
+        default: error.reason
+        }
+    }
+}

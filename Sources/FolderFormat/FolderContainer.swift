@@ -1,0 +1,164 @@
+import Codec
+import Containers
+import Disk
+import Model
+import Workers
+
+/// A backup directory: `backups/`, which holds folder backups side by side.
+package struct FolderContainer: Sendable {
+    package let directory: Directory
+    let pool: ThreadPool
+    let run: RunContext
+
+    package init(_ directory: Directory, pool: ThreadPool, in run: RunContext) {
+        self.directory = directory
+        self.pool = pool
+        self.run = run
+    }
+
+    /// Makes what every backup directory has and takes its lock (promise 15); then removes what dead runs left (promise 2).
+    package func lock(holder: String) throws(DiskError) -> Lock {
+        let state = try StateFolder(madeIn: directory)
+        let lock = try state.lock(holder: holder)
+        if try directory.status(of: TreeWalk.marker) == nil {
+            var file = try NewFile(TreeWalk.marker, in: directory)
+            try file.write(Array("This directory holds backups. chastipi-backup never backs it up itself.\n".utf8))
+        }
+        for item in try directory.items() where item.name.starts(with: PartialDirectory.prefix.utf8) {
+            try TreeRemoval.remove(item.name, in: directory)
+        }
+        return lock
+    }
+
+    /// Whether a backup in any local format has this name.
+    package func isTaken(_ name: BackupName) throws(DiskError) -> Bool {
+        for file in [name.text, name.text + ".zip"] where try directory.status(of: file.utf8) != nil { return true }
+        return false
+    }
+
+    /// Opens a backup. Throws ``BackupError`` with code `notFound` or `damaged`.
+    package func contents(of name: BackupName) throws -> FolderContents {
+        guard try directory.status(of: name.text.utf8)?.kind == .directory else { throw Self.notFound(name.text) }
+        let folder: Directory
+        do throws(DiskError) {
+            folder = try directory.directory(name.text.utf8)
+        } catch {
+            guard error.code == .notFound else { throw error }
+            throw Self.notFound(name.text)
+        }
+        return try FolderContents(name.text, in: folder, offset: run.clock.offset)
+    }
+
+    package static func notFound(_ name: String) -> BackupError {
+        BackupError(.notFound, "there is no backup '\(printable(name.utf8))'", advice: "'list' shows those there are")
+    }
+
+    /// What the next backup needs to know of this one; nil if that is not known any more.
+    package func seen(_ name: BackupName, _ manifest: Manifest) throws(DiskError) -> SeenRecords? {
+        try StateFolder(existingIn: directory)?.seen(name, seal: manifest.seal, count: manifest.table.count)
+    }
+}
+
+// Listing.
+extension FolderContainer {
+    package struct Listing: Sendable {
+        /// In no particular order.
+        package var backups: [Backup] = []
+        /// What looks like a backup and is none, with the reason.
+        package var foreign: [(name: String, reason: String)] = []
+    }
+
+    /// All backups, from their metadata and from what is known beside them; their content is not read.
+    package func backups() throws -> Listing {
+        var listing = Listing()
+        let state = try StateFolder(existingIn: directory)
+        for item in try directory.items() where item.name.first != UInt8(ascii: ".") {
+            guard try directory.kind(of: item) == .directory else { continue }
+            let text = printable(item.name)
+            do {
+                let name = try BackupName(String(decoding: item.name, as: UTF8.self))
+                if let backup = try summary(of: name, in: try directory.directory(item.name), state) {
+                    listing.backups.append(backup)
+                } else {
+                    listing.foreign.append((text, "neither metadata nor manifest"))
+                }
+            } catch let error as BackupNameError {
+                listing.foreign.append((text, "\(error)"))
+            } catch let error as DiskError {
+                // Deleted since the listing was made, or not ours to read.
+                if error.code != .notFound { listing.foreign.append((text, error.reason)) }
+            }
+        }
+        return listing
+    }
+
+    /// Nil if nothing of a backup is there.
+    private func summary(of name: BackupName, in folder: Directory, _ state: StateFolder?) throws -> Backup? {
+        let seal = try seal(of: folder)
+        let hasMetadata = try folder.status(of: BackupMetadata.fileName.utf8) != nil
+        let hasManifest = try folder.status(of: Manifest.fileName.utf8) != nil
+        guard hasMetadata || hasManifest else { return nil }
+        var backup = Backup(
+            name: name, format: .folder, origin: .ours,
+            time: LocalTime(moment: try folder.status().modified, offset: 0),
+            seal: seal)
+        backup.time.offset = run.clock.offset(backup.time.moment)
+        guard hasMetadata else {
+            backup.state = .damaged("\(BackupMetadata.fileName) is missing")
+            return backup
+        }
+        do {
+            try fill(&backup, from: folder, hasManifest: hasManifest)
+        } catch let error as BackupError {
+            backup.state = .damaged(error.message)
+        } catch let error as MetadataError {
+            backup.state = .damaged("\(BackupMetadata.fileName): \(error)")
+        }
+        if backup.state == .unverified, let record = state?.verification(name), record.seal == seal {
+            if let damage = record.damage {
+                backup.state = .damaged(damage)
+            } else if record.percent >= 100 {
+                backup.state = .verified(record.time.moment)
+            }
+        }
+        return backup
+    }
+
+    private func fill(_ backup: inout Backup, from folder: Directory, hasManifest: Bool) throws {
+        guard
+            let bytes = try FolderContents.read(
+                BackupMetadata.fileName, of: folder, named: backup.name.text, limit: BackupMetadata.sizeLimit)
+        else { return }
+        let metadata = try BackupMetadata.read(bytes)
+        guard let details = metadata.details else {
+            let offset = run.clock.offset(metadata.time.moment)
+            backup.time = LocalTime(moment: metadata.time.moment.adding(seconds: -Int64(offset)), offset: offset)
+            backup.origin = .original
+            if hasManifest { backup.state = .damaged("it has a manifest, but the metadata of the original tool") }
+            return
+        }
+        backup.time = metadata.time
+        backup.trigger = details.trigger
+        backup.tags = details.tags
+        backup.isIncomplete = details.isIncomplete
+        backup.entries = details.entries
+        backup.bytes = details.bytes
+        if details.sharing == .reflink { backup.bytesAlone = details.bytesWritten }
+        if !hasManifest {
+            backup.state = .damaged("\(Manifest.fileName) is missing")
+        } else if backup.seal == nil {
+            backup.state = .damaged("\(Manifest.fileName) is cut off")
+        }
+    }
+
+    /// The hash that ends the manifest, unchecked.
+    private func seal(of folder: Directory) throws -> SHA256Digest? {
+        do throws(DiskError) {
+            let file = try OpenFile(Manifest.fileName.utf8, in: folder)
+            return ManifestReader.seal(inTail: try file.readTail(256))
+        } catch {
+            guard [.notFound, .isLink, .isDirectory].contains(error.code) else { throw error }
+            return nil
+        }
+    }
+}

@@ -1,0 +1,131 @@
+import Codec
+import Containers
+import Disk
+import Model
+import Workers
+
+/// What a folder backup holds: opened for reading, nothing of it trusted. No link in it is followed, and what is not as its
+/// manifest says is damage.
+package struct FolderContents: Sendable {
+    package let name: String
+    package let directory: Directory
+    package let metadata: BackupMetadata
+    /// Nil for a backup of the original tool.
+    package let manifest: Manifest?
+    /// The entries: those of the manifest, or what was found where there is none.
+    package let table: EntryTable
+
+    /// Opens the backup in `directory`. Throws ``BackupError`` with code `damaged` or `notFound`.
+    package init(_ name: String, in directory: Directory, offset: (Timestamp) -> Int) throws {
+        self.name = name
+        self.directory = directory
+        let bytes = try Self.read(BackupMetadata.fileName, of: directory, named: name, limit: BackupMetadata.sizeLimit)
+        let manifestBytes = try Self.read(
+            Manifest.fileName, of: directory, named: name, limit: ManifestReader.sizeLimit)
+        guard let bytes else {
+            guard manifestBytes == nil else { throw Self.damaged(name, "\(BackupMetadata.fileName) is missing") }
+            throw BackupError(.notFound, "'\(name)' is no backup: it has neither metadata nor a manifest")
+        }
+        var metadata: BackupMetadata
+        do throws(MetadataError) {
+            metadata = try BackupMetadata.read(bytes)
+        } catch {
+            throw Self.damaged(name, "\(BackupMetadata.fileName): \(error)")
+        }
+        guard let manifestBytes else {
+            guard metadata.isOfOriginal else { throw Self.damaged(name, "\(Manifest.fileName) is missing") }
+            metadata.time = metadata.time.takenAsLocal(offset)
+            self.metadata = metadata
+            manifest = nil
+            table = try Self.walk(directory)
+            return
+        }
+        do throws(ManifestError) {
+            let manifest = try ManifestReader.read(manifestBytes)
+            self.manifest = manifest
+            table = manifest.table
+        } catch {
+            throw Self.damaged(name, "\(Manifest.fileName): \(error)")
+        }
+        guard let manifest, manifest.metadataSize == UInt64(bytes.count),
+            manifest.metadataDigest == SHA256.digest(of: bytes)
+        else { throw Self.damaged(name, "\(BackupMetadata.fileName) is not the one that the manifest lists") }
+        self.metadata = metadata
+    }
+
+    static func damaged(_ name: String, _ what: String) -> BackupError {
+        BackupError(
+            .damaged, "the backup '\(name)' is damaged: \(what)",
+            advice: "Use another backup; 'verify --all' tells which are whole")
+    }
+
+    /// Nil if there is no such file.
+    static func read(_ file: String, of directory: Directory, named name: String, limit: Int) throws -> [UInt8]? {
+        do throws(DiskError) {
+            guard try directory.status(of: file.utf8) != nil else { return nil }
+            return try directory.readFile(file.utf8, limit: limit)
+        } catch {
+            guard [.invalid, .isLink, .io].contains(error.code) else { throw error }
+            throw damaged(name, "\(file): \(error.reason)")
+        }
+    }
+
+    /// The entries of a backup without a manifest.
+    private static func walk(_ directory: Directory) throws -> EntryTable {
+        var walk = try TreeWalk(of: directory, containers: [], honorsMarker: false) { path, _, _ in
+            path.elementsEqual(BackupMetadata.fileName.utf8) ? .ignore : .take
+        }
+        while !walk.pending.isEmpty {
+            let current = walk
+            walk.absorb(walk.pending.map { current.list($0) })
+        }
+        return try walk.table()
+    }
+
+    /// The directory with this index in the table.
+    package func directory(at index: Int) throws -> Directory {
+        do throws(DiskError) {
+            return try directory.directory(at: table.path(of: index))
+        } catch {
+            guard [.notFound, .isLink, .notDirectory, .crossesDevices].contains(error.code) else { throw error }
+            throw Self.damaged(name, "\(table.path(of: index)) is no directory")
+        }
+    }
+
+    /// Copies a file to `target` and checks size and SHA-256 on the way (promise 6). `source` is its directory in here.
+    package func copyFile(
+        _ index: Int, from source: Directory, to target: inout NewFile, through buffer: UnsafeMutableRawBufferPointer,
+        hash: inout SHA256, stop: StopFlag
+    ) throws {
+        let path = table.path(of: index)
+        do {
+            let file = try OpenFile(path.name, in: source)
+            guard try file.status().kind == .file else { throw Self.damaged(name, "\(path) is no regular file") }
+            try FileCopy.copy(
+                file, to: &target, through: buffer, isSparse: table[index].flags.contains(.sparse), stop: stop
+            ) { hash.update($0) }
+        } catch let error as SourceUnreadable {
+            hash.reset()
+            throw Self.damaged(name, "\(path) cannot be read: \(error.cause.reason)")
+        } catch let error as DiskError where error.code == .notFound || error.code == .isLink {
+            hash.reset()
+            throw Self.damaged(name, "\(path) is missing or no file")
+        } catch {
+            hash.reset()
+            throw error
+        }
+        let digest = hash.finish()
+        guard table[index].flags.contains(.hashed) else { return }
+        guard target.size == table[index].size, digest == table[index].digest else {
+            throw Self.damaged(name, "the content of \(path) is not what was backed up")
+        }
+    }
+}
+
+extension LocalTime {
+    /// A naive time that was read as UTC, as the local time that it is.
+    fileprivate func takenAsLocal(_ offset: (Timestamp) -> Int) -> LocalTime {
+        let seconds = offset(moment)
+        return LocalTime(moment: moment.adding(seconds: -Int64(seconds)), offset: seconds)
+    }
+}

@@ -1,0 +1,162 @@
+import Codec
+import Containers
+import Disk
+import Model
+import Workers
+
+extension FolderContainer {
+    /// What was made.
+    package struct Created: Sendable {
+        package let backup: Backup
+        package let metadata: BackupMetadata
+    }
+
+    /// Writes a backup: visible under its name only when it is complete and durable (promise 1). The container's lock is held.
+    ///
+    /// `details` says what is recorded besides what the writing itself tells.
+    package func write(
+        _ plan: SourcePlan, as new: NewBackup, items: [EntryPath], excludedItems: [String],
+        details: BackupMetadata.Details
+    ) throws -> Created {
+        if try isTaken(new.name) {
+            throw BackupError(.nameTaken, "there is a backup '\(new.name)' already", advice: "Choose another --name")
+        }
+        try checkSpace(for: plan)
+        let durability = try Durability(in: directory)
+        let began = run.clock.monotonic()
+        var partial = try PartialDirectory(new.name.text, token: run.randomHex(bytes: 4), in: directory)
+        let finished: (metadata: BackupMetadata, seal: SHA256Digest, table: EntryTable)
+        do {
+            let written = try FolderWriter(plan, to: partial.directory, pool: pool, in: run).write()
+            let metadata = BackupMetadata(
+                backupName: new.name.text, time: new.time, items: items, excludedItems: excludedItems,
+                details: fill(details, from: written, as: new, parent: plan.parent, since: began))
+            let seal = try seal(written, metadata, in: partial.directory, root: plan.table)
+            finished = (metadata, seal, written.table)
+            try run.stop.check()
+        } catch {
+            partial.discard()
+            throw spaceError(error)
+        }
+        run.report(.started(.syncing, entries: 0, bytes: 0))
+        do {
+            try partial.publish(as: new.name.text, durability: durability)
+        } catch {
+            throw spaceError(error)
+        }
+        remember(finished.table, seal: finished.seal, name: new.name, reading: plan.reading)
+        return Created(backup: summary(new, finished.metadata, finished.seal), metadata: finished.metadata)
+    }
+
+    private func fill(
+        _ details: BackupMetadata.Details, from written: FolderWriter.Written, as new: NewBackup,
+        parent: SourcePlan.Parent?, since began: UInt64
+    ) -> BackupMetadata.Details {
+        var details = details
+        details.trigger = new.trigger
+        details.tags = new.tags
+        details.isFull = new.isFull
+        details.skipped = written.skipped.sorted { $0.path < $1.path }
+        for index in 1..<max(1, written.table.count) {
+            details.entries += 1
+            if written.table[index].kind == .file { details.files += 1 }
+            details.bytes += written.table[index].size
+        }
+        details.bytesWritten = written.bytesWritten
+        details.sharedFiles = written.sharedFiles
+        details.parent = written.sharedFiles > 0 ? parent?.name.text : nil
+        details.sharing = written.sharing
+        details.milliseconds = (run.clock.monotonic() - began) / 1_000_000
+        return details
+    }
+
+    /// Writes metadata and manifest, and last the attributes of the backup's own folder if the whole app is an item.
+    private func seal(
+        _ written: FolderWriter.Written, _ metadata: BackupMetadata, in folder: Directory, root plan: EntryTable
+    ) throws -> SHA256Digest {
+        let metadataBytes = metadata.encoded()
+        var metadataFile = try NewFile(BackupMetadata.fileName.utf8, in: folder)
+        try metadataFile.write(metadataBytes)
+        var held = written.held
+        let isRootSaved = !written.table[0].flags.contains(.ancestor)
+        if isRootSaved {
+            // What the folder can hold of the app's own directory must be known before the manifest says so.
+            let unset = try setRoot(plan, on: folder)
+            if !unset.isEmpty {
+                let now = try folder.status()
+                held[0] = .init(
+                    user: now.user, group: now.group, mode: now.mode, lacksExtended: !plan.extended(of: 0).isEmpty)
+            }
+        }
+        var file = try NewFile(Manifest.fileName.utf8, in: folder)
+        let seal = try ManifestWriter(written.table, held: held).write(metadata: metadataBytes) { try file.write($0) }
+        if isRootSaved { _ = try setRoot(plan, on: folder) }
+        return seal
+    }
+
+    private func setRoot(_ plan: EntryTable, on folder: Directory) throws -> [String] {
+        var attributes = plan.attributes(of: 0)
+        // We still write into it; a folder that we cannot enter would be no backup.
+        attributes.mode |= 0o700
+        return try FileAttributes.apply(
+            attributes, to: folder.descriptor, now: try folder.status(), ownership: .byNumber())
+    }
+
+    /// A cache: its loss must never fail a finished backup.
+    private func remember(_ table: EntryTable, seal: SHA256Digest, name: BackupName, reading: Timestamp) {
+        do {
+            try StateFolder(madeIn: directory).writeSeen(
+                SeenRecords.encode(table, seal: seal, reading: reading), of: name)
+        } catch {
+            run.report(.warning("the next backup must read every file again: \(error)"))
+        }
+    }
+
+    private func summary(_ new: NewBackup, _ metadata: BackupMetadata, _ seal: SHA256Digest) -> Backup {
+        Backup(
+            name: new.name, format: .folder, origin: .ours, time: new.time, trigger: new.trigger, tags: new.tags,
+            isIncomplete: metadata.details?.isIncomplete ?? false, entries: metadata.details?.entries,
+            bytes: metadata.details?.bytes, seal: seal)
+    }
+
+    // MARK: Space (promise 5)
+
+    private func checkSpace(for plan: SourcePlan) throws {
+        let traits = try FileSystemTraits(of: directory)
+        if traits.isReadOnly {
+            throw BackupError(
+                .system, "the backup directory is on a read-only file system", advice: "Remount it, or use --backup-dir"
+            )
+        }
+        var bytes: UInt64 = 1 << 16
+        var entries: UInt64 = 8
+        for index in 0..<plan.table.count {
+            bytes += 300
+            guard plan.content(of: index) == .file else { continue }
+            entries += 1
+            // Holes take no room; how many there are is not known before the file is read.
+            if !plan.table[index].flags.contains(.sparse) { bytes += plan.table[index].size }
+        }
+        if bytes > traits.freeBytes { throw noSpace(needs: bytes, free: traits.freeBytes) }
+        if let free = traits.freeEntries, entries > free {
+            throw BackupError(
+                .noSpace,
+                "no space: the backup needs \(entries) inodes, the backup directory's file system has \(free) free",
+                advice: "Delete old backups")
+        }
+    }
+
+    private func noSpace(needs: UInt64, free: UInt64) -> BackupError {
+        BackupError(
+            .noSpace,
+            "no space: the backup needs \(ByteCount(needs)), the backup directory has \(ByteCount(free)) free",
+            advice: "Free space or delete old backups")
+    }
+
+    private func spaceError(_ error: any Error) -> any Error {
+        guard let disk = error as? DiskError, disk.code == .noSpace else { return error }
+        return BackupError(
+            .noSpace, "no space: the backup directory's file system is full (\(disk))",
+            advice: "Free space or delete old backups. Nothing of this one was left behind")
+    }
+}

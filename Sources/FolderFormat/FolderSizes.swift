@@ -1,0 +1,94 @@
+import Codec
+import Containers
+import Disk
+import Model
+import Workers
+
+/// What backups occupy: files are shared between them by hard links.
+package struct FolderSizes: Sendable {
+    /// What deleting a backup alone would free, by name.
+    package fileprivate(set) var alone: [String: UInt64] = [:]
+    /// What all backups occupy together.
+    package fileprivate(set) var together: UInt64 = 0
+}
+
+extension FolderContainer {
+    /// Measures with stat alone, no content is read; what was measured is remembered as long as the set of backups stays
+    /// the same.
+    package func sizes(of backups: [Backup]) throws -> FolderSizes {
+        let key = Self.key(of: backups)
+        let state = try StateFolder(existingIn: directory)
+        if let known = state?.sizes().flatMap({ FolderSizes(remembered: $0, key: key) }) { return known }
+        let shares = try pool.map(backups.count) { _, index in try measure(backups[index]) }
+        var sizes = FolderSizes()
+        for (backup, share) in zip(backups, shares) { sizes.alone[backup.name.text] = share.alone }
+        sizes.together = UInt64(shares.reduce(0) { $0 + $1.part }.rounded())
+        do throws(DiskError) {
+            try state?.writeSizes(sizes.remembered(key: key))
+        } catch {
+            // A read-only medium, or not our directory: it is measured again next time.
+        }
+        return sizes
+    }
+
+    private static func key(of backups: [Backup]) -> String {
+        let lines = backups.map { "\($0.name.text) \($0.seal?.hex ?? "-")" }.sorted()
+        return SHA256.digest(of: Array(lines.joined(separator: "\n").utf8)).hex
+    }
+
+    private struct Share: Sendable {
+        var alone: UInt64 = 0
+        /// Each file's bytes divided by the number of its names: over all backups that is each file once.
+        var part: Double = 0
+    }
+
+    private func measure(_ backup: Backup) throws -> Share {
+        var share = Share()
+        var shared: [FileIdentity: (count: UInt32, status: FileStatus)] = [:]
+        let folder = try directory.directory(backup.name.text.utf8)
+        var paths: [EntryPath] = [.root]
+        while let path = paths.popLast() {
+            let current = try folder.directory(at: path)
+            for item in try current.items() {
+                guard let status = try current.status(of: item.name) else { continue }
+                if status.kind == .directory { paths.append(path.appending(item.name)) }
+                if status.links > 1 && status.kind != .directory {
+                    shared[status.identity, default: (0, status)].count += 1
+                } else {
+                    share.alone += status.allocated
+                }
+            }
+        }
+        share.part = Double(share.alone)
+        for (count, status) in shared.values {
+            share.part += Double(status.allocated) * Double(count) / Double(status.links)
+            if count == status.links { share.alone += status.allocated }
+        }
+        // Shared blocks of reflinks do not show: what was written then is what is known.
+        if let written = backup.bytesAlone { return Share(alone: written, part: Double(written)) }
+        return share
+    }
+}
+
+extension FolderSizes {
+    fileprivate init?(remembered bytes: [UInt8], key: String) {
+        let value: JSONValue
+        do throws(JSONError) {
+            value = try JSONReader.read(bytes)
+        } catch {
+            return nil
+        }
+        guard value["key"]?.stringValue == key, let together = value["together"]?.unsignedValue,
+            let members = value["alone"]?.objectValue
+        else { return nil }
+        self.together = together
+        for member in members { alone[member.key] = member.value.unsignedValue }
+    }
+
+    fileprivate func remembered(key: String) -> [UInt8] {
+        JSONValue.object([
+            .init("key", .string(key)), .init("together", .unsigned(together)),
+            .init("alone", .object(alone.sorted { $0.key < $1.key }.map { .init($0.key, .unsigned($0.value)) })),
+        ]).encode(pretty: true)
+    }
+}

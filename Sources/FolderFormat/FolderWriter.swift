@@ -1,0 +1,141 @@
+import Codec
+import Containers
+import Disk
+import Model
+import Synchronization
+import Workers
+
+/// Writes the entries of a plan into a partial directory: every file hashed as it is copied, or shared with the parent.
+struct FolderWriter {
+    /// What became of the plan.
+    struct Written {
+        /// The entries that the backup holds, as they were read.
+        var table: EntryTable
+        var held: [Int: Manifest.Held]
+        var skipped: [Skipped]
+        var sharedFiles = 0
+        var bytesWritten: UInt64 = 0
+        var sharing = BackupMetadata.Sharing.none
+    }
+
+    private let plan: SourcePlan
+    private let target: Directory
+    private let pool: ThreadPool
+    private let run: RunContext
+
+    init(_ plan: SourcePlan, to target: Directory, pool: ThreadPool, in run: RunContext) {
+        self.plan = plan
+        self.target = target
+        self.pool = pool
+        self.run = run
+    }
+
+    func write() throws -> Written {
+        let build = TreeBuild(Array(0..<plan.table.count), of: plan.table, in: target)
+        try build.makeDirectories()
+        let filler = FileFiller(plan, stop: run.stop)
+        let meter = ProgressMeter(.saving, entries: plan.table.count, bytes: bytesToRead, in: run)
+        let states = PerWorker(pool) { FileFiller.State() }
+        let results = try pool.map(build.units.count) { worker, number in
+            let unit = build.units[number]
+            return try states.with(worker) { state in
+                try filler.fill(unit, in: try build.directory(at: unit.directory), &state, meter: meter)
+            }
+        }
+        var written = Written(table: plan.table, held: [:], skipped: plan.skipped)
+        var missing: Set<Int> = []
+        for unit in results {
+            for entry in unit { take(entry, into: &written, &missing) }
+        }
+        written.sharing = filler.sharing
+        try makeHardLinks(build, &written, &missing, filler, states)
+        var incomplete: [Int] = []
+        try build.finishDirectories(ownership: .byNumber(), attributes: plan.table.attributes(of:)) { index, _ in
+            incomplete.append(index)
+        }
+        for index in incomplete { written.held[index] = held(index, try build.directory(at: index).status()) }
+        return try compacted(written, without: missing)
+    }
+
+    private var bytesToRead: UInt64 {
+        var bytes: UInt64 = 0
+        for index in 0..<plan.table.count where plan.content(of: index) == .file { bytes += plan.table[index].size }
+        return bytes
+    }
+
+    private func take(_ entry: FilledEntry, into written: inout Written, _ missing: inout Set<Int>) {
+        if let skipped = entry.skipped {
+            written.skipped.append(skipped)
+            if !skipped.isKept {
+                missing.insert(entry.index)
+                return
+            }
+        }
+        if let record = entry.record {
+            // Where the entry stands in the table stays; what was read of it is newer than the walk.
+            written.table[entry.index].take(record)
+            written.table.setExtended(entry.extended, of: entry.index)
+        }
+        if let held = entry.held { written.held[entry.index] = held }
+        if entry.isShared { written.sharedFiles += 1 }
+        written.bytesWritten += entry.bytesWritten
+    }
+
+    /// Further names of a file get what the first one got.
+    private func makeHardLinks(
+        _ build: TreeBuild, _ written: inout Written, _ missing: inout Set<Int>, _ filler: FileFiller,
+        _ states: PerWorker<FileFiller.State>
+    ) throws {
+        var copies: [FilledEntry] = []
+        let lost = missing
+        try build.makeHardLinks(except: { lost.contains($0) }) { link, _ in
+            // A file system without hard links, or with no room for another: a copy stands in its place.
+            let directory = try build.directory(at: Int(plan.table[link].parent))
+            let unit = TreeBuild.Unit(copying: link, in: Int(plan.table[link].parent))
+            copies += try states.with(0) { state in try filler.fill(unit, in: directory, &state, meter: nil) }
+        }
+        let copied = Set(copies.map(\.index))
+        for (link, first) in build.hardLinks where !copied.contains(link) {
+            if lost.contains(first) {
+                missing.insert(link)
+                written.skipped.append(
+                    Skipped(
+                        path: plan.table.path(of: link),
+                        reason: "another name of \(plan.table.path(of: first)), which was skipped"))
+                continue
+            }
+            written.table[link].take(written.table[first])
+            written.table.setExtended(written.table.extended(of: first), of: link)
+            written.held[link] = written.held[first]
+        }
+        for copy in copies { take(copy, into: &written, &missing) }
+    }
+
+    private func held(_ index: Int, _ status: FileStatus) -> Manifest.Held {
+        let hasExtended = !plan.table.extended(of: index).isEmpty
+        return .init(user: status.user, group: status.group, mode: status.mode, lacksExtended: hasExtended)
+    }
+
+    private func compacted(_ written: Written, without missing: Set<Int>) throws -> Written {
+        guard !missing.isEmpty else { return written }
+        var result = written
+        result.table = try written.table.filtered { !missing.contains($0) }
+        result.held = [:]
+        for (index, held) in written.held {
+            if let moved = result.table.index(of: written.table.path(of: index)) { result.held[moved] = held }
+        }
+        return result
+    }
+}
+
+/// What became of one file or link.
+struct FilledEntry: Sendable {
+    let index: Int
+    /// As it was read; nil if the plan's record is right.
+    var record: EntryRecord?
+    var extended: [ExtendedAttribute] = []
+    var held: Manifest.Held?
+    var skipped: Skipped?
+    var isShared = false
+    var bytesWritten: UInt64 = 0
+}
