@@ -80,6 +80,7 @@ extension BackupMetadata.Details {
             .init("parent", parent.map { .string($0) } ?? .null),
             .init("sharing", .string(sharing.rawValue)),
             .init("full", .bool(isFull)),
+            .init("last_full", lastFull.map { .string($0.rfc3339) } ?? .null),
             .init("milliseconds", .unsigned(milliseconds)),
         ]
     }
@@ -100,6 +101,7 @@ extension BackupMetadata.Details {
         parent = fields.value["parent"]?.stringValue
         sharing = BackupMetadata.Sharing(rawValue: try fields.string("sharing")) ?? .none
         isFull = fields.value["full"]?.boolValue ?? false
+        lastFull = fields.value["last_full"]?.stringValue.flatMap { LocalTime(rfc3339: $0) }
         milliseconds = try fields.number("milliseconds")
         guard isIncomplete == fields.value["incomplete"]?.boolValue else {
             throw MetadataError("'incomplete' contradicts 'skipped'")
