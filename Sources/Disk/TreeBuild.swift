@@ -104,7 +104,7 @@ package struct TreeBuild: Sendable {
             do throws(DiskError) {
                 try from.link(Array(table.path(of: written).name), to: to, as: Array(table.path(of: link).name))
             } catch {
-                guard [.tooManyLinks, .unsupported, .denied, .crossesDevices].contains(error.code) else { throw error }
+                guard error.meansNoHardLink else { throw error }
                 try cannot(link, written)
             }
         }
