@@ -63,6 +63,7 @@ package struct SourcePlan: Sendable {
             if table[index].kind == .file {
                 if !isFull { sharedIndices[index] = Int32(old) }
                 self.table[index].digest = parent.manifest.table[old].digest
+                self.table[index].flags.insert(.hashed)
             }
         }
     }

@@ -40,13 +40,12 @@ final class FileFiller: Sendable {
 
     func fill(
         _ unit: TreeBuild.Unit, in target: Directory, _ state: inout State, meter: ProgressMeter?
-    ) throws -> [FilledEntry] {
+    ) throws -> FilledUnit {
         let places = Places(plan, directory: unit.directory)
-        var filled: [FilledEntry] = []
-        filled.reserveCapacity(unit.entries.count)
+        var filled = FilledUnit()
         for index in unit.entries {
             try stop.check()
-            filled.append(try fill(index, places, in: target, &state))
+            filled.add(try fill(index, places, in: target, &state))
             let bytes = plan.content(of: index) == .file ? plan.table[index].size : 0
             meter?.advance(entries: 1, bytes: bytes) { self.plan.table.path(of: index) }
         }
@@ -129,11 +128,6 @@ final class FileFiller: Sendable {
         var entry = FilledEntry(index: index)
         entry.isShared = true
         entry.held = parent.manifest.held[old]
-        var record = plan.table[index]
-        record.digest = recorded.digest
-        record.flags.insert(.hashed)
-        entry.record = record
-        entry.extended = parent.manifest.table.extended(of: old)
         switch way.withLock({ $0 }) {
         case .untried, .reflink:
             if try reflink(index, name, from: directory, in: target) {

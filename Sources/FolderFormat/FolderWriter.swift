@@ -45,7 +45,8 @@ struct FolderWriter {
         var written = Written(table: plan.table, held: [:], skipped: plan.skipped)
         var missing: Set<Int> = []
         for unit in results {
-            for entry in unit { take(entry, into: &written, &missing) }
+            written.sharedFiles += unit.sharedFiles
+            for entry in unit.entries { take(entry, into: &written, &missing) }
         }
         written.sharing = filler.sharing
         try makeHardLinks(build, &written, &missing, filler, states)
@@ -77,7 +78,6 @@ struct FolderWriter {
             written.table.setExtended(entry.extended, of: entry.index)
         }
         if let held = entry.held { written.held[entry.index] = held }
-        if entry.isShared { written.sharedFiles += 1 }
         written.bytesWritten += entry.bytesWritten
     }
 
@@ -92,7 +92,7 @@ struct FolderWriter {
             // A file system without hard links, or with no room for another: a copy stands in its place.
             let directory = try build.directory(at: Int(plan.table[link].parent))
             let unit = TreeBuild.Unit(copying: link, in: Int(plan.table[link].parent))
-            copies += try states.with(0) { state in try filler.fill(unit, in: directory, &state, meter: nil) }
+            copies += try states.with(0) { state in try filler.fill(unit, in: directory, &state, meter: nil).entries }
         }
         let copied = Set(copies.map(\.index))
         for (link, first) in build.hardLinks where !copied.contains(link) {
@@ -125,6 +125,18 @@ struct FolderWriter {
             if let moved = result.table.index(of: written.table.path(of: index)) { result.held[moved] = held }
         }
         return result
+    }
+}
+
+/// What became of the entries of one unit: those of which nothing but the plan is to be told are only counted.
+struct FilledUnit: Sendable {
+    private(set) var entries: [FilledEntry] = []
+    private(set) var sharedFiles = 0
+
+    mutating func add(_ entry: FilledEntry) {
+        if entry.isShared { sharedFiles += 1 }
+        let tellsNothing = entry.record == nil && entry.held == nil && entry.skipped == nil && entry.bytesWritten == 0
+        if !tellsNothing { entries.append(entry) }
     }
 }
 

@@ -130,7 +130,8 @@ package struct EntryTable: Sendable {
         record.nameLength = UInt32(name.count)
         if parent != 0 {
             let start = Int(records[parent].pathStart)
-            arena.append(contentsOf: arena[start..<start + Int(records[parent].pathLength)])
+            // Byte by byte: a slice of the array would make the append copy all of it.
+            for position in start..<start + Int(records[parent].pathLength) { arena.append(arena[position]) }
             arena.append(UInt8(ascii: "/"))
         }
         arena.append(contentsOf: name)

@@ -17,13 +17,21 @@ public struct SHA256Digest: Hashable, Sendable {
     /// Nil unless `hex` is 64 lower- or upper-case hexadecimal digits.
     public init?(hex: some Collection<UInt8>) {
         guard hex.count == 64 else { return nil }
+        let digest = Array(hex).withRawBytes { SHA256Digest(hex: $0) }
+        guard let digest else { return nil }
+        self = digest
+    }
+
+    /// The same for bytes in memory: one of these stands in each line of a manifest.
+    package init?(hex: UnsafeRawBufferPointer) {
+        guard hex.count == 64 else { return nil }
         self.init()
         let valid = withUnsafeMutableBytes(of: &words) { bytes in
-            var index = 0
-            for digit in hex {
-                guard let value = Self.value(ofHexDigit: digit) else { return false }
-                bytes[index / 2] = bytes[index / 2] << 4 | value
-                index += 1
+            for index in 0..<32 {
+                guard let high = Self.value(ofHexDigit: hex[2 * index]),
+                    let low = Self.value(ofHexDigit: hex[2 * index + 1])
+                else { return false }
+                bytes[index] = high << 4 | low
             }
             return true
         }
