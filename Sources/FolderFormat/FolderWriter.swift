@@ -8,7 +8,7 @@ import Workers
 /// Writes the entries of a plan into a partial directory: every file hashed as it is copied, or shared with the parent.
 struct FolderWriter {
     /// What became of the plan.
-    struct Written {
+    struct Written: Sendable {
         /// The entries that the backup holds, as they were read.
         var table: EntryTable
         var held: [Int: Manifest.Held]
@@ -36,18 +36,16 @@ struct FolderWriter {
         let filler = FileFiller(plan, stop: run.stop)
         let meter = ProgressMeter(.saving, entries: plan.table.count, bytes: bytesToRead, in: run)
         let states = PerWorker(pool) { FileFiller.State() }
-        let results = try pool.map(build.units.count) { worker, number in
+        // What was read is taken over unit by unit, so that it need not be kept twice.
+        let shared = Monitor(Progress(written: Written(table: plan.table, held: [:], skipped: plan.skipped)))
+        try pool.forEach(build.units.count) { worker, number in
             let unit = build.units[number]
-            return try states.with(worker) { state in
+            let filled = try states.with(worker) { state in
                 try filler.fill(unit, in: try build.directory(at: unit.directory), &state, meter: meter)
             }
+            shared.withLock { $0.take(filled) }
         }
-        var written = Written(table: plan.table, held: [:], skipped: plan.skipped)
-        var missing: Set<Int> = []
-        for unit in results {
-            written.sharedFiles += unit.sharedFiles
-            for entry in unit.entries { take(entry, into: &written, &missing) }
-        }
+        var (written, missing) = shared.withLock { ($0.written, $0.missing) }
         written.sharing = filler.sharing
         try makeHardLinks(build, &written, &missing, filler, states)
         var incomplete: [Int] = []
@@ -62,23 +60,6 @@ struct FolderWriter {
         var bytes: UInt64 = 0
         for index in 0..<plan.table.count where plan.content(of: index) == .file { bytes += plan.table[index].size }
         return bytes
-    }
-
-    private func take(_ entry: FilledEntry, into written: inout Written, _ missing: inout Set<Int>) {
-        if let skipped = entry.skipped {
-            written.skipped.append(skipped)
-            if !skipped.isKept {
-                missing.insert(entry.index)
-                return
-            }
-        }
-        if let record = entry.record {
-            // Where the entry stands in the table stays; what was read of it is newer than the walk.
-            written.table[entry.index].take(record)
-            written.table.setExtended(entry.extended, of: entry.index)
-        }
-        if let held = entry.held { written.held[entry.index] = held }
-        written.bytesWritten += entry.bytesWritten
     }
 
     /// Further names of a file get what the first one got.
@@ -108,7 +89,9 @@ struct FolderWriter {
             written.table.setExtended(written.table.extended(of: first), of: link)
             written.held[link] = written.held[first]
         }
-        for copy in copies { take(copy, into: &written, &missing) }
+        var progress = Progress(written: written, missing: missing)
+        for copy in copies { progress.take(copy) }
+        (written, missing) = (progress.written, progress.missing)
     }
 
     private func held(_ index: Int, _ status: FileStatus) -> Manifest.Held {
@@ -125,6 +108,35 @@ struct FolderWriter {
             if let moved = result.table.index(of: written.table.path(of: index)) { result.held[moved] = held }
         }
         return result
+    }
+}
+
+/// What has become of a plan so far.
+private struct Progress: Sendable {
+    var written: FolderWriter.Written
+    /// Entries that could not be read, by index.
+    var missing: Set<Int> = []
+
+    mutating func take(_ unit: FilledUnit) {
+        written.sharedFiles += unit.sharedFiles
+        for entry in unit.entries { take(entry) }
+    }
+
+    mutating func take(_ entry: FilledEntry) {
+        if let skipped = entry.skipped {
+            written.skipped.append(skipped)
+            if !skipped.isKept {
+                missing.insert(entry.index)
+                return
+            }
+        }
+        if let record = entry.record {
+            // Where the entry stands in the table stays; what was read of it is newer than the walk.
+            written.table[entry.index].take(record)
+            written.table.setExtended(entry.extended, of: entry.index)
+        }
+        if let held = entry.held { written.held[entry.index] = held }
+        written.bytesWritten += entry.bytesWritten
     }
 }
 
