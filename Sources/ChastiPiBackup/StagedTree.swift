@@ -59,7 +59,8 @@ struct StagedTree: Sendable {
     }
 
     private func place(
-        _ index: Int, from source: Directory, in directory: Directory, _ state: inout WorkerState, _ owner: inout FileOwner?
+        _ index: Int, from source: Directory, in directory: Directory, _ state: inout WorkerState,
+        _ owner: inout FileOwner?
     ) throws {
         let name = Array(contents.table.path(of: index).name)
         if contents.table[index].kind == .link {

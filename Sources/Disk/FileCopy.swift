@@ -18,7 +18,8 @@ package enum FileCopy {
     /// every byte in order, the zeros of holes too. Less is copied where the file has become shorter.
     package static func copy(
         _ source: borrowing OpenFile, size: UInt64, to target: inout NewFile,
-        through buffer: UnsafeMutableRawBufferPointer, isSparse: Bool, stop: StopFlag, each: (UnsafeRawBufferPointer) -> Void
+        through buffer: UnsafeMutableRawBufferPointer, isSparse: Bool, stop: StopFlag,
+        each: (UnsafeRawBufferPointer) -> Void
     ) throws {
         if !isSparse {
             return try copyRun(source, to: &target, through: buffer, limit: size, stop: stop, each: each)
@@ -29,7 +30,8 @@ package enum FileCopy {
             if data == -Int64(ENXIO) || data >= Int64(size) { break }
             if data == -Int64(EINVAL) || data == -Int64(EOPNOTSUPP) {
                 // The file system knows no holes after all.
-                return try copyRun(source, to: &target, through: buffer, limit: size - target.size, stop: stop, each: each)
+                return try copyRun(
+                    source, to: &target, through: buffer, limit: size - target.size, stop: stop, each: each)
             }
             if data < 0 { throw SourceUnreadable(cause: DiskError("seek in", "the file", number: Int32(-data))) }
             try pass(zeros: UInt64(data - position), through: buffer, stop: stop, each: each)

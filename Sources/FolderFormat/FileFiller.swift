@@ -272,7 +272,8 @@ final class FileFiller: Sendable {
         entry.extended = extended
         entry.bytesWritten = file.size
         let unset = try FileAttributes.apply(
-            status.attributes(with: extended), to: file.descriptor, now: owner, ownership: ownership, currentExtended: [])
+            status.attributes(with: extended), to: file.descriptor, now: owner, ownership: ownership,
+            currentExtended: [])
         if !unset.isEmpty {
             let now = try file.status()
             let lacks = !extended.isEmpty && unset.contains { !$0.hasPrefix("owner ") }

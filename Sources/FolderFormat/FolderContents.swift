@@ -103,7 +103,8 @@ package struct FolderContents: Sendable {
             let status = try file.status()
             guard status.kind == .file else { throw Self.damaged(name, "\(path) is no regular file") }
             try FileCopy.copy(
-                file, size: status.size, to: &target, through: buffer, isSparse: table[index].flags.contains(.sparse), stop: stop
+                file, size: status.size, to: &target, through: buffer, isSparse: table[index].flags.contains(.sparse),
+                stop: stop
             ) { hash.update($0) }
         } catch let error as SourceUnreadable {
             hash.reset()
