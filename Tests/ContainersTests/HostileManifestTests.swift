@@ -17,7 +17,8 @@ import Testing
     @Test(
         arguments: [
             "../../etc/passwd", "./../etc/passwd", "./a/../../b", "/etc/passwd", ".//etc", "./a//b", "./.", "./..",
-            "./a/.", "./a/", "./", "a", "", "./a\\000b", "./\\056\\056/x", "./a\\057b/..", "./a\\", "./a\\9", "./a\\400",
+            "./a/.", "./a/", "./", "a", "", "./a\\000b", "./\\056\\056/x", "./a\\057b/..", "./a\\", "./a\\9",
+            "./a\\400",
             "./a\\12",
         ])
     func pathsOutsideAreRefused(path: String) throws {
@@ -41,7 +42,8 @@ import Testing
 
     @Test(
         arguments: [
-            "type=device", "type=file", "mode=10000", "mode=0888", "mode=", "uid=-1", "uid=4294967296", "uid=x", "size=-1",
+            "type=device", "type=file", "mode=10000", "mode=0888", "mode=", "uid=-1", "uid=4294967296", "uid=x",
+            "size=-1",
             "size=18446744073709551616", "size=", "time=1", "time=1.5", "time=.000000000", "time=1.0000000000",
             "time=99999999999999999999.000000000", "sha256=12", "sha256=", "mode=0644", "evil=1", "nonsense", "=1",
         ])
@@ -119,7 +121,8 @@ import Testing
         let clock = ContinuousClock()
         let time = clock.measure {
             _ = ManifestFixture.refusal(of: ManifestFixture.sealed(String(repeating: "./a ", count: 500_000) + "\n"))
-            _ = ManifestFixture.refusal(of: ManifestFixture.sealed("./a" + String(repeating: "/a", count: 500_000) + Self.file))
+            _ = ManifestFixture.refusal(
+                of: ManifestFixture.sealed("./a" + String(repeating: "/a", count: 500_000) + Self.file))
             _ = ManifestFixture.refusal(of: ManifestFixture.sealed(String(repeating: "#\n", count: 500_000)))
         }
         #expect(time < .seconds(10))

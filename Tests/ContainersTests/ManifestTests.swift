@@ -76,7 +76,8 @@ import Testing
         let comment = ExtendedAttribute(name: Array("user.c d".utf8), value: Array("hello".utf8))
         try table.append(file, path: EntryPath(unchecked: Array("a b/".utf8) + [0xff]), extended: [comment])
         try table.append(EntryRecord(kind: .link, mode: 0o777), path: entry("z"), target: Array("to there".utf8))
-        let bytes = try ManifestFixture.bytes(table, held: [3: .init(user: 9, group: 8, mode: 0o777, lacksExtended: false)])
+        let bytes = try ManifestFixture.bytes(
+            table, held: [3: .init(user: 9, group: 8, mode: 0o777, lacksExtended: false)])
         let text = String(decoding: bytes, as: UTF8.self)
         #expect(
             text.hasPrefix(

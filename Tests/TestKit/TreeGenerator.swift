@@ -93,9 +93,12 @@ package struct TreeGenerator {
     }
 
     private mutating func attributes(at path: EntryPath, in tree: TemporaryTree) throws -> Attributes {
-        guard let status = try tree.status(path) else { return Attributes(mode: 0o600, user: 0, group: 0, modified: .init(seconds: 0)) }
+        guard let status = try tree.status(path) else {
+            return Attributes(mode: 0o600, user: 0, group: 0, modified: .init(seconds: 0))
+        }
         var attributes = status.attributes(with: [])
-        let modes: [UInt16] = status.kind == .directory ? [0o755, 0o700, 0o1777, 0o2750] : [0o644, 0o600, 0o4755, 0o444, 0o7]
+        let modes: [UInt16] =
+            status.kind == .directory ? [0o755, 0o700, 0o1777, 0o2750] : [0o644, 0o600, 0o4755, 0o444, 0o7]
         attributes.mode = random.pick(modes)
         if status.user == 0 {
             attributes.user = random.pick([0, 1, 4_000_000_000])
