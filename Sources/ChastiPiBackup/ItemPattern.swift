@@ -37,6 +37,13 @@ public struct ItemPattern: Hashable, Sendable, CustomStringConvertible {
         form = .path(path)
     }
 
+    /// The item at a path.
+    init(_ path: EntryPath, origin: String) {
+        text = path.description
+        self.origin = origin
+        form = .path(path)
+    }
+
     private static func refused(_ text: String, _ reason: String) -> BackupError {
         BackupError(.usage, "'\(printable(text.utf8))' cannot be an item: \(reason)")
     }

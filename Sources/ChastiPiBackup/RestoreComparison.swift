@@ -51,11 +51,14 @@ struct RestoreComparison {
     mutating func walk() throws {
         if scope.roles[0] == .selected { directories.append((0, 0)) }
         compareChildren(live: 0, backup: 0)
-        guard refusals.isEmpty else {
-            throw BackupError(
-                .refused, "the restore cannot be done: \(refusals.joined(separator: "; "))",
-                advice: "Nothing was changed. Move these away, or leave the place out with --only")
-        }
+        try refuse()
+    }
+
+    private func refuse() throws {
+        guard !refusals.isEmpty else { return }
+        throw BackupError(
+            .refused, "the restore cannot be done: \(refusals.joined(separator: "; "))",
+            advice: "Nothing was changed. Move these away, or leave the place out with --only")
     }
 
     // MARK: Going through both trees
@@ -162,7 +165,7 @@ struct RestoreComparison {
     // MARK: The answers
 
     /// Takes what reading the candidates told, one answer each. Hard links that are not as they were make steps too (P5).
-    mutating func resolve(_ answers: [Answer]) {
+    mutating func resolve(_ answers: [Answer]) throws {
         var isSame = zip(candidates, answers).map { $1 == .same }
         let wrong = HardLinkGroups(scope, live).wrongMembers(among: candidates, isSame)
         for position in candidates.indices where wrong.contains(candidates[position].backup) {
@@ -175,6 +178,7 @@ struct RestoreComparison {
                 step(live: candidate.live, backup: candidate.backup, parent: Int(live[candidate.live].parent))
             }
         }
+        try refuse()
         steps.sort { $0.step.place < $1.step.place }
     }
 }

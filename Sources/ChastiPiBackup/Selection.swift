@@ -9,7 +9,7 @@ struct Selection: Sendable {
     let paths: [EntryPath]
     private let patterns: Exclusions
     let rules: Exclusions
-    private let takesAll: Bool
+    let takesAll: Bool
     /// Whether an item lies below another: then it is taken even where a rule excludes it.
     private let hasNestedItems: Bool
     private let exact: Set<EntryPath>

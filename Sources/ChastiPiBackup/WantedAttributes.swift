@@ -8,19 +8,26 @@ import Model
 struct WantedAttributes: Sendable {
     private let backup: EntryTable
     let ownership: Ownership
-    private let keepsSetID: Bool
+    /// Whom everything is given to; nil if owners come from the backup.
+    private let owner: (user: UInt32, group: UInt32)?
 
-    init(_ backup: EntryTable, isTrusted: Bool) {
+    /// `owner`: whom everything belongs to if the backup is not trusted.
+    init(_ backup: EntryTable, owner: (user: UInt32, group: UInt32)?) {
         self.backup = backup
-        let names = isTrusted
-        ownership = .byName(users: names ? backup.userNames : [:], groups: names ? backup.groupNames : [:])
-        keepsSetID = isTrusted && ownership.mayGive
+        self.owner = owner
+        ownership =
+            owner == nil ? .byName(users: backup.userNames, groups: backup.groupNames) : .byNumber()
     }
 
     /// The attributes that the entry shall have.
     func attributes(of index: Int) -> Attributes {
-        var wanted = ownership.resolved(backup.attributes(of: index))
-        if !keepsSetID { wanted.mode &= ~0o6000 }
+        var wanted = backup.attributes(of: index)
+        if let owner {
+            (wanted.user, wanted.group) = owner
+        } else {
+            wanted = ownership.resolved(wanted)
+        }
+        if owner != nil || !ownership.mayGive { wanted.mode &= ~0o6000 }
         return wanted
     }
 

@@ -43,6 +43,8 @@ package struct BackupMetadata: Sendable {
         package var parent: String?
         package var sharing = Sharing.none
         package var isFull = false
+        /// When everything was last read: rot in shared files cannot be older.
+        package var lastFull: LocalTime?
         package var milliseconds: UInt64 = 0
 
         package init() {}

@@ -54,6 +54,25 @@ extension BackupMetadata {
             details: try Details(fields))
     }
 
+    /// Keys and values as text for people, in the file's order, without the lists that have a display of their own.
+    package var readable: [(key: String, value: String)] {
+        var members = [
+            JSONMember("backup_name", .string(backupName)), .init("created_at", .string(time.naiveISO)),
+        ]
+        members += details?.members(time, format: "folder") ?? []
+        return members.compactMap { member in
+            switch member.value {
+            case .string(let text): (member.key, printable(text.utf8))
+            case .bool(let value): (member.key, value ? "yes" : "no")
+            case .integer(let number): (member.key, String(number))
+            case .unsigned(let number): (member.key, String(number))
+            case .array(let values) where values.allSatisfy({ $0.stringValue != nil }):
+                (member.key, values.compactMap(\.stringValue).map { printable($0.utf8) }.joined(separator: ", "))
+            default: nil
+            }
+        }
+    }
+
     /// Whether this has just the keys that the original tool writes: then there is no manifest (a naive local time, whose
     /// offset the caller knows).
     package var isOfOriginal: Bool { details == nil }
@@ -80,6 +99,7 @@ extension BackupMetadata.Details {
             .init("parent", parent.map { .string($0) } ?? .null),
             .init("sharing", .string(sharing.rawValue)),
             .init("full", .bool(isFull)),
+            .init("last_full", lastFull.map { .string($0.rfc3339) } ?? .null),
             .init("milliseconds", .unsigned(milliseconds)),
         ]
     }
@@ -100,6 +120,7 @@ extension BackupMetadata.Details {
         parent = fields.value["parent"]?.stringValue
         sharing = BackupMetadata.Sharing(rawValue: try fields.string("sharing")) ?? .none
         isFull = fields.value["full"]?.boolValue ?? false
+        lastFull = fields.value["last_full"]?.stringValue.flatMap { LocalTime(rfc3339: $0) }
         milliseconds = try fields.number("milliseconds")
         guard isIncomplete == fields.value["incomplete"]?.boolValue else {
             throw MetadataError("'incomplete' contradicts 'skipped'")

@@ -3,7 +3,7 @@ import Glibc
 import Model
 
 /// A held lock on a file that is never removed (promise 15). The kernel drops it when the process ends, however it ends.
-package struct Lock: ~Copyable {
+package final class Lock: Sendable {
     private let descriptor: Int32
 
     package enum Mode: Sendable {

@@ -25,7 +25,8 @@ package final class RestoreFolders {
 
     package let app: Directory
     let own: Directory
-    private let lock: Lock
+    /// Nil for one who only looks.
+    private let lock: Lock?
     let random: (Int) -> String
     /// As it was last read or written.
     private(set) var state: RestoreState
@@ -55,6 +56,27 @@ package final class RestoreFolders {
             try own.replaceFile("state", with: state.line)
             try app.fsync()
         }
+        try useKnownMounts()
+    }
+
+    /// Opens what is there to look at it: takes no lock and makes nothing. Nil if no restore was ever made.
+    package static func peek(in app: Directory) throws -> RestoreFolders? {
+        guard try app.status(of: name.utf8) != nil else { return nil }
+        let own = try app.directory(name.utf8)
+        guard let state = try readState(in: own) else { return nil }
+        guard state.phase == .idle || state.phase == .settled else {
+            throw BackupError(.recoveryPending, "a restore was interrupted", advice: "Run recover first")
+        }
+        return try RestoreFolders(peeking: app, own, state)
+    }
+
+    private init(peeking app: Directory, _ own: Directory, _ state: RestoreState) throws {
+        self.app = app
+        self.own = own
+        self.state = state
+        lock = nil
+        random = { _ in "" }
+        volumes = [Volume(mount: .root, root: app, own: own)]
         try useKnownMounts()
     }
 

@@ -40,6 +40,9 @@ extension BackupName {
         BackupName(unchecked: "\(prefix.rawValue)_\(time.compact)")
     }
 
+    /// Stands for a backup outside the backup directory whose folder has a name that backups cannot have.
+    public static let unnamed = BackupName(unchecked: "unnamed")
+
     /// For a name that is taken: this one with `_2`, `_3`, … behind it.
     public func numbered(_ n: Int) throws(BackupNameError) -> BackupName {
         try BackupName("\(text)_\(n)")

@@ -1,0 +1,131 @@
+import Disk
+import FolderFormat
+import Model
+import Workers
+
+/// Where the app and its backups are.
+struct AppPlaces: Sendable {
+    let appPath: String
+    let backupPath: String
+    /// Whether the backup directory is the app's own `backups/` and may be made.
+    let isDefault: Bool
+    let app: Directory
+
+    init(app: String, backupDirectory: String?) throws {
+        appPath = app
+        do throws(DiskError) {
+            self.app = try Directory(path: app)
+        } catch {
+            throw BackupError(
+                .usage, "cannot open the app's directory \(printable(app.utf8)): \(error.reason)",
+                advice: "Name it with --app DIR")
+        }
+        isDefault = backupDirectory == nil
+        backupPath = backupDirectory ?? app + (app.hasSuffix("/") ? "backups" : "/backups")
+    }
+
+    /// The backup directory; nil if it does not exist.
+    func existingBackups() throws -> Directory? {
+        do throws(DiskError) {
+            return try Directory(path: backupPath)
+        } catch {
+            guard error.code == .notFound else { throw error }
+            return nil
+        }
+    }
+
+    /// The backup directory, made if it is the app's own. Another one that is missing may be a disk that is not mounted.
+    func backups() throws -> Directory {
+        if let existing = try existingBackups() { return existing }
+        guard isDefault else {
+            throw BackupError(
+                .system, "the backup directory \(printable(backupPath.utf8)) does not exist",
+                advice: "Is its disk mounted? Else make it with mkdir")
+        }
+        let made = try app.directory(making: "backups".utf8)
+        try app.fsync()
+        return made
+    }
+
+    /// What is never part of a backup, wherever it lies (promise 4).
+    func containers() throws -> Set<FileIdentity> {
+        guard let backups = try existingBackups() else { return [] }
+        return [try backups.status().identity]
+    }
+}
+
+extension AppPlaces {
+    /// A backup that was found by what the user called it.
+    struct Found {
+        let name: String
+        let contents: FolderContents
+        /// Whether owners and set-id bits of it may be taken over: it has our manifest and lies where our backups lie
+        /// (promise 11).
+        let isTrusted: Bool
+    }
+
+    /// Opens the backup that `text` names: a name, `latest`, or a path.
+    func open(_ text: String, pool: ThreadPool, in run: RunContext) throws -> Found {
+        guard !text.contains("/") else { return try openPath(text, in: run) }
+        let container = try existing(for: text, pool: pool, in: run)
+        let name = try Self.name(text, in: container)
+        let contents = try container.contents(of: name)
+        return Found(name: name.text, contents: contents, isTrusted: contents.manifest != nil)
+    }
+
+    private func existing(for text: String, pool: ThreadPool, in run: RunContext) throws -> FolderContainer {
+        guard let directory = try existingBackups() else { throw FolderContainer.notFound(text) }
+        return FolderContainer(directory, pool: pool, in: run)
+    }
+
+    /// The name behind `NAME`, `folder:NAME` or `latest`.
+    static func name(_ text: String, in container: FolderContainer) throws -> BackupName {
+        if text == "latest" { return try latest(in: container) }
+        let plain = text.hasPrefix("folder:") ? String(text.dropFirst("folder:".count)) : text
+        do throws(BackupNameError) {
+            return try BackupName(plain)
+        } catch {
+            throw FolderContainer.notFound(text)
+        }
+    }
+
+    /// The newest complete, undamaged backup that is no safety backup (promise 12).
+    private static func latest(in container: FolderContainer) throws -> BackupName {
+        let candidates = try container.backups().backups.filter { backup in
+            if case .damaged = backup.state { return false }
+            return !backup.isIncomplete && backup.trigger != .preRestore
+        }
+        guard let newest = candidates.max(by: { $0.isOlder(than: $1) }) else {
+            throw BackupError(.notFound, "there is no complete, undamaged backup yet", advice: "'create' makes one")
+        }
+        return newest.name
+    }
+
+    private func openPath(_ path: String, in run: RunContext) throws -> Found {
+        var trimmed = path[...]
+        while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed = trimmed.dropLast() }
+        let name = String(trimmed.split(separator: "/").last ?? "")
+        let directory: Directory
+        do throws(DiskError) {
+            directory = try Directory(path: String(trimmed))
+        } catch {
+            guard [.notFound, .notDirectory].contains(error.code) else { throw error }
+            throw BackupError(.notFound, "there is no folder backup at \(printable(path.utf8))")
+        }
+        let contents = try FolderContents(printable(name.utf8), in: directory, offset: run.clock.offset)
+        var isTrusted = false
+        if contents.manifest != nil, let backups = try existingBackups(),
+            let ours = try backups.status(of: name.utf8), ours.identity == (try directory.status().identity)
+        {
+            isTrusted = true
+        }
+        return Found(name: printable(name.utf8), contents: contents, isTrusted: isTrusted)
+    }
+}
+
+extension Backup {
+    /// Earlier in the order of backups; names decide between equal times.
+    func isOlder(than other: Backup) -> Bool {
+        (time.moment, name) < (other.time.moment, other.name)
+    }
+}

@@ -1,0 +1,198 @@
+import Containers
+import Disk
+import FolderFormat
+import Model
+import Workers
+
+/// The backups of one app: every verb of the command line, as a method.
+///
+/// A manager holds no lock and changes nothing until a verb is called; each verb takes the locks that it needs and gives
+/// them back. All errors are ``BackupError``s with a message for people, or come from the closures that are passed in.
+///
+/// ```swift
+/// let manager = try BackupManager(app: "/srv/chastipi", run: run)
+/// let made = try manager.create(CreateRequest())
+/// let result = try manager.restore(RestoreRequest(backup: made.backup.name.text)) { plan in plan.kept.isEmpty }
+/// ```
+public struct BackupManager: Sendable {
+    /// What is in force, from `backup.yaml` and the defaults.
+    public let configuration: Configuration
+    let places: AppPlaces
+    let run: RunContext
+    let pool: ThreadPool
+    var session: AppSession { AppSession(places: places, run: run) }
+
+    /// - Parameters:
+    ///   - app: path of the app's directory.
+    ///   - backupDirectory: where its backups are; by default `backups` in the app.
+    ///   - configurationFile: by default `backup.yaml` in the backup directory, if it is there.
+    public init(
+        app: String, backupDirectory: String? = nil, configurationFile: String? = nil, run: RunContext
+    ) throws {
+        places = try AppPlaces(app: app, backupDirectory: backupDirectory)
+        configuration = try Self.reporting { [places] in
+            try ConfigurationFile(places: places, path: configurationFile).read()
+        }
+        self.run = run
+        pool = ThreadPool(threads: run.threads)
+    }
+
+    // MARK: Making
+
+    /// Makes a backup. An incomplete one is made too: see ``CreateResult/skipped``.
+    public func create(_ request: CreateRequest) throws -> CreateResult {
+        try Self.reporting {
+            try session.sharing("create") {
+                let container = FolderContainer(try places.backups(), pool: pool, in: run)
+                return try session.holding(container, "create") {
+                    try CreateVerb(manager: self, container: container).make(request)
+                }
+            }
+        }
+    }
+
+    /// What ``create(_:)`` would save. Nothing changes.
+    public func previewCreate(_ request: CreateRequest) throws -> CreateResult {
+        try Self.reporting {
+            let directory = try places.existingBackups() ?? places.app
+            let container = FolderContainer(directory, pool: pool, in: run)
+            return try CreateVerb(manager: self, container: container).preview(request)
+        }
+    }
+
+    // MARK: Looking
+
+    /// All backups, newest first. Takes no lock.
+    public func list() throws -> BackupList {
+        try Self.reporting { try Looking(places: places, pool: pool, run: run).list() }
+    }
+
+    /// One backup with all that is known of it: `backup` is a name, `latest`, or a path.
+    public func show(_ backup: String, withEntries: Bool) throws -> BackupDetails {
+        try Self.reporting {
+            let today = try selection(for: CreateRequest())
+            return try Looking(places: places, pool: pool, run: run).show(
+                backup, withEntries: withEntries, today: today)
+        }
+    }
+
+    /// Reads backups back and compares every byte.
+    public func verify(_ request: VerifyRequest) throws -> [Verification] {
+        try Self.reporting { try Looking(places: places, pool: pool, run: run).verify(request) }
+    }
+
+    // MARK: Restoring
+
+    /// What ``restore(_:confirm:)`` would do. Nothing changes.
+    public func previewRestore(_ request: RestoreRequest) throws -> RestorePlan {
+        try Self.reporting { try planning(request).plan() }
+    }
+
+    /// Puts a backup back into the app, all or nothing. `confirm` sees the plan; if it says no, nothing changes.
+    public func restore(
+        _ request: RestoreRequest, confirm: (RestorePlan) throws -> Bool
+    ) throws -> RestoreResult {
+        try Self.reporting {
+            let folders = try session.exclusive("restore")
+            let recovery = try RestoreTransaction.recover(folders)
+            let planning = try planning(request)
+            let plan = try planning.plan()
+            var result: RestoreResult
+            if plan.isEmpty {
+                result = RestoreResult(ending: .nothingToDo)
+            } else if try !confirm(plan) {
+                result = RestoreResult(ending: .declined)
+            } else {
+                let safety: (([EntryPath]) throws -> BackupName)? =
+                    request.skipsSafetyBackup ? nil : { try safetyBackup(touching: $0) }
+                result = try RestoreRun(planning: planning, folders: folders, makeSafetyBackup: safety).apply(plan)
+            }
+            if recovery.direction != .none { result.warnings.append(AppSession.told(recovery)) }
+            return result
+        }
+    }
+
+    /// Restores into a directory of its own, which must be missing or empty.
+    public func restore(_ request: RestoreRequest, to directory: String) throws -> RestoreResult {
+        try Self.reporting { try RestoreToDirectory(planning: try planning(request), path: directory).apply() }
+    }
+
+    /// What ``undo(confirm:)`` would exchange. Nothing changes.
+    public func previewUndo() throws -> UndoPreview {
+        try Self.reporting { try UndoRun(places: places, session: session, run: run).preview() }
+    }
+
+    /// Takes the last restore back; called again, brings it again.
+    public func undo(confirm: (UndoPreview) throws -> Bool) throws -> RestoreResult {
+        try Self.reporting { try UndoRun(places: places, session: session, run: run).undo(confirm: confirm) }
+    }
+
+    /// What ``discardUndo(confirm:)`` would give up. Nothing changes.
+    public func previewDiscard() throws -> DiscardPreview {
+        try Self.reporting { try UndoRun(places: places, session: session, run: run).previewDiscard() }
+    }
+
+    /// Gives up what is kept for an undo, and the conflicts.
+    public func discardUndo(confirm: (DiscardPreview) throws -> Bool) throws -> RestoreResult {
+        try Self.reporting { try UndoRun(places: places, session: session, run: run).discard(confirm: confirm) }
+    }
+
+    /// Finishes or takes back what a crash interrupted.
+    public func recover() throws -> RestoreResult {
+        try Self.reporting { try UndoRun(places: places, session: session, run: run).recover() }
+    }
+
+    // MARK: Deleting
+
+    /// What ``delete(_:confirm:)`` would remove. Nothing changes.
+    public func previewDelete(_ backups: [String]) throws -> DeletePreview {
+        try Self.reporting { try Deleting(places: places, pool: pool, run: run).preview(backups) }
+    }
+
+    /// Removes backups, each whole. All names are checked before the first is removed.
+    public func delete(_ backups: [String], confirm: (DeletePreview) throws -> Bool) throws -> DeleteResult {
+        try Self.reporting {
+            try Deleting(places: places, pool: pool, run: run).delete(backups, session: session, confirm: confirm)
+        }
+    }
+}
+
+extension BackupManager {
+    private func planning(_ request: RestoreRequest) throws -> RestorePlanning {
+        RestorePlanning(
+            places: places, found: try places.open(request.backup, pool: pool, in: run), request: request,
+            today: try selection(for: CreateRequest()), pool: pool, run: run)
+    }
+
+    private func selection(for request: CreateRequest) throws -> Selection {
+        try CreateVerb.choice(configuration, request, places, run).selection
+    }
+
+    /// Promise 9: the configured items, and everything that the plan touches.
+    private func safetyBackup(touching places: [EntryPath]) throws -> BackupName {
+        let container = FolderContainer(try self.places.backups(), pool: pool, in: run)
+        do {
+            return try session.holding(container, "restore") {
+                try CreateVerb(manager: self, container: container).safetyBackup(touching: places)
+            }
+        } catch let error as BackupError where error.code != .interrupted {
+            throw BackupError(
+                error.code, "the safety backup failed: \(error.message)",
+                advice: "Nothing was restored. Mend that, or use --skip-safety-backup")
+        }
+    }
+
+    /// Turns errors of lower floors into ``BackupError``s; here only their codes and texts leave the library.
+    static func reporting<R>(_ body: () throws -> R) throws -> R {
+        do {
+            return try body()
+        } catch let error as Stopped {
+            throw BackupError(.interrupted, "interrupted; what was begun has been taken back", signal: error.signal)
+        } catch let error as DiskError {
+            let code: BackupError.Code = error.code == .noSpace ? .noSpace : (error.code == .locked ? .locked : .system)
+            throw BackupError(code, "\(error)", advice: "What was begun has been taken back")
+        } catch let error as EntryTableError {
+            throw BackupError(.system, error == .full ? "there are too many entries" : "the walk came out of order")
+        }
+    }
+}

@@ -1,0 +1,236 @@
+import Codec
+import Containers
+import Disk
+import FolderFormat
+import Model
+import Workers
+
+/// Makes one folder backup: scan, join with the parent, write.
+struct CreateRun {
+    let places: AppPlaces
+    let container: FolderContainer
+    let pool: ThreadPool
+    let run: RunContext
+
+    /// What is to be backed up and how that is recorded.
+    struct Order {
+        var selection: Selection
+        var items: [ItemPattern]
+        var rules: [ExclusionRule]
+        var name: BackupName?
+        var prefix: BackupName.Prefix
+        var trigger: BackupTrigger
+        var tags: [String]
+        var isFull: Bool
+        /// After how many days everything is read anew; nil for never.
+        var fullReadDays: Int?
+    }
+
+    struct Outcome {
+        let backup: Backup
+        let details: BackupMetadata.Details
+        let absentItems: [String]
+        let uncovered: [Uncovered]
+    }
+
+    /// Makes the backup. The locks are held.
+    func make(_ order: Order) throws -> Outcome {
+        let now = run.now()
+        if let name = order.name, try container.isTaken(name) {
+            throw BackupError(.nameTaken, "there is a backup '\(name)' already", advice: "Choose another --name")
+        }
+        let prepared = try prepare(order)
+        var details = prepared.details
+        details.lastFull = prepared.plan.parent.flatMap { _ in prepared.lastFull } ?? now
+        let name = try order.name ?? freeName(order.prefix, at: now)
+        let isFull = prepared.plan.parent == nil || order.isFull
+        let new = NewBackup(name: name, time: now, trigger: order.trigger, tags: order.tags, isFull: isFull)
+        let created = try container.write(
+            prepared.plan, as: new, items: prepared.items, excludedItems: order.rules.map(\.description),
+            details: details)
+        return Outcome(
+            backup: created.backup, details: created.metadata.details ?? details, absentItems: details.absentItems,
+            uncovered: prepared.uncovered)
+    }
+
+    /// What ``make(_:)`` would save; nothing changes.
+    func preview(_ order: Order) throws -> (
+        plan: SourcePlan, name: BackupName, uncovered: [Uncovered], absent: [String]
+    ) {
+        let prepared = try prepare(order)
+        let name = try order.name ?? freeName(order.prefix, at: run.now())
+        return (prepared.plan, name, prepared.uncovered, prepared.details.absentItems)
+    }
+
+    private struct Prepared {
+        let plan: SourcePlan
+        let items: [EntryPath]
+        let uncovered: [Uncovered]
+        let details: BackupMetadata.Details
+        let lastFull: LocalTime?
+    }
+
+    private func prepare(_ order: Order) throws -> Prepared {
+        let reading = run.clock.wall()
+        let selection = order.selection
+        let walk = try TreeWalk(of: places.app, containers: try places.containers()) { path, kind, parent in
+            selection.decision(path, kind: kind, parent: parent)
+        }
+        let scan = try SourceScan.run(walk, pool: pool, in: run)
+        var (table, skipped) = try SourceScan.saved(scan)
+        if selection.takesAll { table[0].flags.remove(.ancestor) }
+        Self.nameOwners(in: &table)
+        let items = ItemPresence(order.items, in: table)
+        for item in items.linksOut {
+            run.report(.warning("\(item) is a symbolic link out of the app: what it points to is not covered"))
+        }
+        let parent = try newestParent()
+        let isFull = order.isFull || isFullReadDue(order.fullReadDays, since: parent?.lastFull)
+        let plan = SourcePlan(
+            source: places.app, table: table, skipped: skipped, parent: isFull ? nil : parent?.parent,
+            seen: parent?.seen, isFull: isFull, reading: reading)
+        var details = BackupMetadata.Details()
+        details.host = HostName.current
+        details.toolVersion = ToolVersion.text
+        details.absentItems = items.absent
+        details.rules = order.rules.map { .init(pattern: $0.pattern, origin: $0.origin) }
+        let uncovered = try UncoveredSearch(scan.table, selection, app: places.app).run()
+        return Prepared(
+            plan: plan, items: items.present, uncovered: uncovered, details: details, lastFull: parent?.lastFull)
+    }
+
+    /// The newest backup of ours that is not known as damaged, if what is needed to share its files is there.
+    private func newestParent() throws -> (parent: SourcePlan.Parent, seen: SeenRecords?, lastFull: LocalTime?)? {
+        let backups = try container.backups().backups.filter { backup in
+            if case .damaged = backup.state { return false }
+            return backup.origin == .ours
+        }
+        guard let newest = backups.max(by: { $0.isOlder(than: $1) }) else { return nil }
+        do {
+            let contents = try container.contents(of: newest.name)
+            guard let manifest = contents.manifest else { return nil }
+            let parent = SourcePlan.Parent(name: newest.name, manifest: manifest, directory: contents.directory)
+            return (parent, try container.seen(newest.name, manifest), contents.metadata.details?.lastFull)
+        } catch let error as BackupError where error.code == .damaged {
+            run.report(.warning("\(error.message); nothing is shared with it"))
+            return nil
+        }
+    }
+
+    /// Rot in a shared file must not spread for ever.
+    private func isFullReadDue(_ days: Int?, since last: LocalTime?) -> Bool {
+        guard let days, let last else { return false }
+        return run.clock.wall() > last.moment.adding(seconds: Int64(days) * 86_400)
+    }
+
+    private func freeName(_ prefix: BackupName.Prefix, at time: LocalTime) throws -> BackupName {
+        let name = BackupName.timestamped(prefix: prefix, at: time)
+        if try !container.isTaken(name) { return name }
+        for number in 2... {
+            let numbered = try name.numbered(number)
+            if try !container.isTaken(numbered) { return numbered }
+        }
+        return name
+    }
+
+    private static func nameOwners(in table: inout EntryTable) {
+        var users: Set<UInt32> = []
+        var groups: Set<UInt32> = []
+        for index in 0..<table.count {
+            users.insert(table[index].user)
+            groups.insert(table[index].group)
+        }
+        for user in users { table.userNames[user] = OwnerNames.user(user) }
+        for group in groups { table.groupNames[group] = OwnerNames.group(group) }
+    }
+}
+
+/// Which of the items the app has.
+private struct ItemPresence {
+    var present: [EntryPath] = []
+    var absent: [String] = []
+    var linksOut: [EntryPath] = []
+
+    init(_ items: [ItemPattern], in table: EntryTable) {
+        for item in items {
+            switch item.form {
+            case .path(let path):
+                guard let index = table.index(of: path) else {
+                    absent.append(item.text)
+                    continue
+                }
+                present.append(path)
+                if table[index].kind == .link, Self.leadsOut(table.target(of: index), from: path) {
+                    linksOut.append(path)
+                }
+            case .names(let rule):
+                // That no name matches a pattern is nothing to report.
+                for index in table.children(of: 0) {
+                    let path = table.path(of: index)
+                    let isDirectory = table[index].kind == .directory
+                    if Exclusions([rule]).decision(path: path.bytes[...], isDirectory: isDirectory) != nil {
+                        present.append(path)
+                    }
+                }
+            }
+        }
+        present = Set(present).sorted()
+    }
+
+    private static func leadsOut(_ target: [UInt8], from path: EntryPath) -> Bool {
+        if target.first == UInt8(ascii: "/") { return true }
+        var depth = path.components.count - 1
+        for component in target.split(separator: UInt8(ascii: "/")) where !component.elementsEqual(".".utf8) {
+            depth += component.elementsEqual("..".utf8) ? -1 : 1
+            if depth < 0 { return true }
+        }
+        return false
+    }
+}
+
+/// Finds what the app has at its top level that no item covers and no rule excludes.
+struct UncoveredSearch {
+    private let table: EntryTable
+    private let selection: Selection
+    private let app: Directory
+
+    init(_ table: EntryTable, _ selection: Selection, app: Directory) {
+        self.table = table
+        self.selection = selection
+        self.app = app
+    }
+
+    func run() throws -> [Uncovered] {
+        var found: [Uncovered] = []
+        for index in table.children(of: 0) {
+            let record = table[index]
+            guard record.flags.contains(.outside), !record.flags.contains(.container) else { continue }
+            let path = table.path(of: index)
+            let isOurs = path.bytes.withRawBytes { Selection.isOurs($0, kind: record.kind) }
+            guard !isOurs, selection.exclusion(of: path, kind: record.kind) == nil else { continue }
+            found.append(Uncovered(path: path, bytes: try size(of: path, record)))
+        }
+        return found
+    }
+
+    /// Bytes of all files; what cannot be read counts as nothing.
+    private func size(of path: EntryPath, _ record: EntryRecord) throws -> UInt64 {
+        guard record.kind == .directory else { return record.size }
+        var bytes: UInt64 = 0
+        var paths = [path]
+        while let path = paths.popLast() {
+            do throws(DiskError) {
+                let directory = try app.directory(at: path)
+                if try directory.status(of: TreeWalk.marker) != nil { continue }
+                for item in try directory.items() {
+                    guard let status = try directory.status(of: item.name) else { continue }
+                    if status.kind == .directory { paths.append(path.appending(item.name)) }
+                    if status.kind == .file { bytes += status.size }
+                }
+            } catch {
+                continue
+            }
+        }
+        return bytes
+    }
+}

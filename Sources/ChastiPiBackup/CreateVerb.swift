@@ -1,0 +1,87 @@
+import Containers
+import Disk
+import FolderFormat
+import Model
+
+/// `create` and `auto`, and the safety backup before a restore: from a request to a finished backup.
+struct CreateVerb {
+    let manager: BackupManager
+    let container: FolderContainer
+
+    private var run: RunContext { manager.run }
+    private var createRun: CreateRun {
+        CreateRun(places: manager.places, container: container, pool: manager.pool, run: run)
+    }
+
+    func make(_ request: CreateRequest) throws -> CreateResult {
+        let outcome = try createRun.make(try order(request))
+        var findings: [Finding] = []
+        var backup = outcome.backup
+        if request.verifies {
+            let contents = try container.contents(of: backup.name)
+            let verified = try container.verify(contents, percent: 100, choice: 0)
+            if let seal = contents.manifest?.seal {
+                container.remember(verified, of: backup.name, seal: seal, percent: 100)
+            }
+            findings = verified.findings
+            if !findings.contains(where: { $0.severity == .damage }) { backup.state = .verified(run.clock.wall()) }
+        }
+        return CreateResult(
+            backup: backup, skipped: outcome.details.skipped, absentItems: outcome.absentItems,
+            uncovered: outcome.uncovered, sharedFiles: outcome.details.sharedFiles,
+            bytesWritten: outcome.details.bytesWritten, findings: findings)
+    }
+
+    func preview(_ request: CreateRequest) throws -> CreateResult {
+        let preview = try createRun.preview(try order(request))
+        var backup = Backup(
+            name: preview.name, format: .folder, origin: .ours, time: run.now(), trigger: request.trigger,
+            entries: preview.plan.table.count - 1, bytes: 0)
+        var toWrite: UInt64 = 0
+        for index in 0..<preview.plan.table.count {
+            backup.bytes = (backup.bytes ?? 0) + preview.plan.table[index].size
+            if preview.plan.content(of: index) == .file { toWrite += preview.plan.table[index].size }
+        }
+        return CreateResult(
+            backup: backup, skipped: preview.plan.skipped, absentItems: preview.absent, uncovered: preview.uncovered,
+            sharedFiles: preview.plan.sharedFiles, bytesWritten: toWrite, findings: [])
+    }
+
+    /// A place that today's selection does not cover is an item of its own: nothing that is displaced is missing.
+    func safetyBackup(touching places: [EntryPath]) throws -> BackupName {
+        let choice = try Self.choice(manager.configuration, CreateRequest(), manager.places, run)
+        var items = choice.items
+        for place in places where choice.selection.decision(on: place, kind: .file) != .take {
+            items.append(ItemPattern(place, origin: "restore"))
+        }
+        var order = CreateRun.Order(
+            selection: Selection(items: items, rules: Exclusions(choice.rules)), items: items, rules: choice.rules,
+            name: nil, prefix: .preRestore, trigger: .preRestore, tags: [], isFull: false)
+        order.fullReadDays = manager.configuration.fullReadDays
+        let outcome = try createRun.make(order)
+        for skipped in outcome.details.skipped { run.report(.skipped(skipped)) }
+        return outcome.backup.name
+    }
+
+    private func order(_ request: CreateRequest) throws -> CreateRun.Order {
+        let choice = try Self.choice(manager.configuration, request, manager.places, run)
+        return CreateRun.Order(
+            selection: choice.selection, items: choice.items, rules: choice.rules, name: request.name,
+            prefix: request.trigger == .auto ? .auto : .chastipi, trigger: request.trigger, tags: choice.tags,
+            isFull: request.isFull, fullReadDays: manager.configuration.fullReadDays)
+    }
+
+    /// What the configuration, the app's `.backupignore` and the request select together.
+    static func choice(
+        _ configuration: Configuration, _ request: CreateRequest, _ places: AppPlaces, _ run: RunContext
+    ) throws -> Configuration.Choice {
+        var ignored: ExclusionFile?
+        let name = ".backupignore"
+        if try places.app.status(of: name.utf8)?.kind == .file {
+            let file = Exclusions.parse(file: try places.app.readFile(name.utf8, limit: 1 << 20), origin: name)
+            for problem in file.problems { run.report(.warning("\(problem)")) }
+            ignored = file
+        }
+        return try configuration.choice(for: request, ignoreFile: ignored)
+    }
+}

@@ -1,0 +1,179 @@
+import Containers
+import Disk
+import FolderFormat
+import Model
+import Workers
+
+/// The verbs that only read: list, show, verify. They take no lock and work on a read-only medium.
+struct Looking {
+    let places: AppPlaces
+    let pool: ThreadPool
+    let run: RunContext
+
+    func list() throws -> BackupList {
+        let isPending = try RestoreFolders.isRecoveryPending(in: places.app)
+        guard let directory = try places.existingBackups() else {
+            return BackupList(backups: [], foreign: [], bytesTogether: 0, isRecoveryPending: isPending)
+        }
+        let container = FolderContainer(directory, pool: pool, in: run)
+        var listing = try container.backups()
+        let sizes = try container.sizes(of: listing.backups)
+        for index in listing.backups.indices {
+            listing.backups[index].bytesAlone = sizes.alone[listing.backups[index].name.text]
+        }
+        return BackupList(
+            backups: listing.backups.sorted { $1.isOlder(than: $0) },
+            foreign: listing.foreign.sorted { $0.name < $1.name }, bytesTogether: sizes.together,
+            isRecoveryPending: isPending)
+    }
+
+    func show(_ text: String, withEntries: Bool, today: Selection) throws -> BackupDetails {
+        let found = try places.open(text, pool: pool, in: run)
+        let contents = found.contents
+        let table = contents.table
+        var tops: [(path: EntryPath, entries: Int, bytes: UInt64)] = []
+        for top in table.children(of: 0) {
+            let end = table.endOfSubtree(at: top)
+            tops.append((table.path(of: top), end - top, (top..<end).reduce(0) { $0 + table[$1].size }))
+        }
+        let entries = (1..<max(1, table.count)).map { index in
+            BackupDetails.Entry(
+                path: table.path(of: index), kind: table[index].kind, bytes: table[index].size,
+                modified: table[index].modified, mode: table[index].mode)
+        }
+        return BackupDetails(
+            backup: try summary(of: found), metadata: contents.metadata.readable,
+            skipped: contents.metadata.details?.skipped ?? [], contents: tops, entries: withEntries ? entries : [],
+            uncovered: try uncovered(today))
+    }
+
+    private func uncovered(_ today: Selection) throws -> [Uncovered] {
+        var walk = try TreeWalk(of: places.app, containers: try places.containers()) { _, _, _ in .leave }
+        walk.absorb([walk.list(0)])
+        var table = try walk.table()
+        // Only the top level is read, as if nothing were covered; what is covered is told apart here.
+        for index in table.children(of: 0)
+        where today.decision(on: table.path(of: index), kind: table[index].kind) != .leave {
+            table[index].flags.remove(.outside)
+        }
+        return try UncoveredSearch(table, today, app: places.app).run()
+    }
+
+    /// What a listing knows of the backup, or what its content tells where it lies elsewhere.
+    private func summary(of found: AppPlaces.Found) throws -> Backup {
+        if let directory = try places.existingBackups(),
+            let listed = try FolderContainer(directory, pool: pool, in: run).backups().backups
+                .first(where: { $0.name.text == found.name && $0.seal == found.contents.manifest?.seal })
+        {
+            return listed
+        }
+        let metadata = found.contents.metadata
+        let table = found.contents.table
+        let name: BackupName
+        do throws(BackupNameError) { name = try BackupName(found.name) } catch { name = .unnamed }
+        return Backup(
+            name: name, format: .folder, origin: metadata.isOfOriginal ? .original : .ours, time: metadata.time,
+            trigger: metadata.details?.trigger ?? .manual, tags: metadata.details?.tags ?? [],
+            isIncomplete: metadata.details?.isIncomplete ?? false, entries: table.count - 1,
+            bytes: (0..<table.count).reduce(0) { $0 + table[$1].size }, seal: found.contents.manifest?.seal)
+    }
+
+    // MARK: Verify
+
+    func verify(_ request: VerifyRequest) throws -> [Verification] {
+        guard request.percent > 0, request.percent <= 100 else {
+            throw BackupError(.usage, "--sample takes more than 0 and at most 100 percent")
+        }
+        var names = request.backups
+        if request.all {
+            names = try list().backups.map(\.name.text)
+        } else if names.isEmpty {
+            names = ["latest"]
+        }
+        return try names.map { try verify($0, percent: request.percent) }
+    }
+
+    private func verify(_ text: String, percent: Double) throws -> Verification {
+        let found: AppPlaces.Found
+        do {
+            found = try places.open(text, pool: pool, in: run)
+        } catch let error as BackupError where error.code == .damaged {
+            // That it cannot be opened is what the verification found.
+            return Verification(
+                backup: try damaged(text), findings: [Finding(.damage, printable(text.utf8), error.message)], files: 0,
+                bytes: 0)
+        }
+        let container = FolderContainer(try places.existingBackups() ?? found.contents.directory, pool: pool, in: run)
+        let choice = run.random(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        let verified = try container.verify(found.contents, percent: percent, choice: choice)
+        let backup = try summary(of: found)
+        if found.isTrusted, let seal = backup.seal {
+            container.remember(verified, of: backup.name, seal: seal, percent: percent)
+        }
+        return Verification(backup: backup, findings: verified.findings, files: verified.files, bytes: verified.bytes)
+    }
+
+    private func damaged(_ text: String) throws -> Backup {
+        let listed = try list().backups.first { $0.name.text == text }
+        let name: BackupName
+        do throws(BackupNameError) { name = try BackupName(text.split(separator: "/").last ?? "") } catch {
+            name = .unnamed
+        }
+        return listed ?? Backup(name: name, format: .folder, origin: .ours, time: run.now())
+    }
+}
+
+/// `delete`.
+struct Deleting {
+    let places: AppPlaces
+    let pool: ThreadPool
+    let run: RunContext
+
+    func preview(_ backups: [String]) throws -> DeletePreview {
+        guard let directory = try places.existingBackups() else { throw FolderContainer.notFound(backups.first ?? "") }
+        let container = FolderContainer(directory, pool: pool, in: run)
+        let listed = try container.backups().backups
+        let sizes = try container.sizes(of: listed)
+        var chosen: [Backup] = []
+        for text in backups {
+            let name = try AppPlaces.name(text, in: container)
+            guard var backup = listed.first(where: { $0.name == name }) else { throw FolderContainer.notFound(text) }
+            backup.bytesAlone = sizes.alone[name.text]
+            if !chosen.contains(where: { $0.name == name }) { chosen.append(backup) }
+        }
+        return DeletePreview(backups: chosen, bytesFreed: chosen.reduce(0) { $0 + ($1.bytesAlone ?? 0) })
+    }
+
+    func delete(
+        _ backups: [String], session: AppSession, confirm: (DeletePreview) throws -> Bool
+    ) throws -> DeleteResult {
+        // Before the lock makes anything: a name that does not exist must change nothing.
+        _ = try preview(backups)
+        let container = FolderContainer(try places.backups(), pool: pool, in: run)
+        return try session.holding(container, "delete") {
+            let preview = try preview(backups)
+            guard try confirm(preview) else { return DeleteResult(deleted: [], wasDeclined: true) }
+            var deleted: [BackupName] = []
+            for backup in preview.backups {
+                do {
+                    try run.stop.check()
+                    try container.remove(backup.name)
+                    deleted.append(backup.name)
+                } catch {
+                    throw told(error, backup.name, deleted)
+                }
+            }
+            return DeleteResult(deleted: deleted, wasDeclined: false)
+        }
+    }
+
+    /// Which were done must be known also when one was not.
+    private func told(_ error: any Error, _ name: BackupName, _ deleted: [BackupName]) -> any Error {
+        guard !deleted.isEmpty else { return error }
+        let done = deleted.map(\.text).joined(separator: ", ")
+        if let stopped = error as? Stopped {
+            return BackupError(.interrupted, "interrupted; deleted so far: \(done)", signal: stopped.signal)
+        }
+        return BackupError(.system, "'\(name)' was not deleted: \(error); deleted before it: \(done)")
+    }
+}

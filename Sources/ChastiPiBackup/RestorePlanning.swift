@@ -1,0 +1,189 @@
+import Codec
+import Containers
+import Disk
+import FolderFormat
+import Model
+import Synchronization
+import Workers
+
+/// Makes the plan of a restore: compares the app, by content, with a backup. Changes nothing.
+struct RestorePlanning {
+    let places: AppPlaces
+    let found: AppPlaces.Found
+    let request: RestoreRequest
+    let today: Selection
+    let pool: ThreadPool
+    let run: RunContext
+
+    func plan() throws -> RestorePlan {
+        let scope = try scope()
+        let walk = try TreeWalk(of: places.app, containers: try places.containers()) { path, kind, parent in
+            scope.decision(path, kind: kind, parent: parent)
+        }
+        let scan = try SourceScan.run(walk, pool: pool, in: run)
+        let attributes = try attributes()
+        for problem in scan.problems where scope.backup.index(of: problem.path) != nil {
+            throw BackupError(
+                .refused, "cannot read \(problem.path), which the restore must compare: \(problem.reason)",
+                advice: "Run as its owner or as root. Nothing was changed")
+        }
+        var comparison = RestoreComparison(scope, live: scan.table, attributes: attributes)
+        try comparison.walk()
+        let answers = try compareContents(comparison.candidates, scope, scan.table, attributes)
+        try comparison.resolve(answers)
+        return try plan(comparison, scope, scan.table, attributes)
+    }
+
+    func attributes() throws -> WantedAttributes {
+        let app = try places.app.status()
+        return WantedAttributes(
+            found.contents.table, owner: found.isTrusted || request.trusts ? nil : (app.user, app.group))
+    }
+
+    func scope() throws -> RestoreScope {
+        let metadata = found.contents.metadata
+        let rules = (metadata.details?.rules ?? []).compactMap { rule -> ExclusionRule? in
+            // A rule that we cannot read can only have protected more.
+            do { return try ExclusionRule(rule.pattern, origin: rule.origin) } catch { return nil }
+        }
+        let only = try request.only.map { text in
+            guard let path = EntryPath(Self.trimmed(text)) else {
+                throw BackupError(.usage, "'\(printable(text.utf8))' is no path inside the app")
+            }
+            return path
+        }
+        let skipped = (metadata.details?.skipped ?? []).filter { !$0.isKept }.map(\.path)
+        return try RestoreScope(
+            found.contents.table, recorded: Selection(items: [], rules: Exclusions(rules)), today: today,
+            skipped: Set(skipped), removesExtra: found.contents.manifest != nil || request.deletesExtra, only: only,
+            includesLogs: request.includesLogs)
+    }
+
+    static func trimmed(_ text: String) -> String {
+        var trimmed = text[...]
+        while trimmed.hasPrefix("./") { trimmed = trimmed.dropFirst(2) }
+        while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed = trimmed.dropLast() }
+        return String(trimmed)
+    }
+
+    // MARK: Content
+
+    private struct State: ~Copyable {
+        let buffer = Buffer(size: 1 << 20)
+        var hash = SHA256()
+    }
+
+    /// Equal means equal by SHA-256 (promise 10).
+    private func compareContents(
+        _ candidates: [RestoreComparison.Candidate], _ scope: RestoreScope, _ live: EntryTable,
+        _ attributes: WantedAttributes
+    ) throws -> [RestoreComparison.Answer] {
+        let total = candidates.reduce(UInt64(0)) { $0 + live[$1.live].size }
+        let meter = ProgressMeter(.comparing, entries: candidates.count, bytes: total, in: run)
+        let states = PerWorker(pool) { State() }
+        // In runs of neighbours: one candidate alone costs more to hand out than to compare.
+        let size = 64
+        let runs = try pool.map((candidates.count + size - 1) / size) { worker, number in
+            try states.with(worker) { state in
+                try candidates[number * size..<min(candidates.count, (number + 1) * size)].map { candidate in
+                    try run.stop.check()
+                    meter.advance(entries: 1, bytes: live[candidate.live].size) { live.path(of: candidate.live) }
+                    return try compare(candidate, scope, live, attributes, &state)
+                }
+            }
+        }
+        return runs.flatMap { $0 }
+    }
+
+    private func compare(
+        _ candidate: RestoreComparison.Candidate, _ scope: RestoreScope, _ live: EntryTable,
+        _ attributes: WantedAttributes, _ state: inout State
+    ) throws -> RestoreComparison.Answer {
+        let path = live.path(of: candidate.live)
+        do {
+            let file = try OpenFile(path.name, in: try places.app.directory(at: path.parent ?? .root))
+            let status = try file.status()
+            guard status.kind == .file, status.size == scope.backup[candidate.backup].size else { return .different }
+            let extended = try FileAttributes.extended(of: file.descriptor)
+            guard attributes.match(live[candidate.live], of: candidate.backup, extended: extended) else {
+                return .different
+            }
+            // A backup of the original tool has no hashes: its files are compared byte by byte through their own.
+            let wanted = try digest(of: candidate.backup, scope, &state)
+            try FileCopy.read(file, through: state.buffer.bytes, stop: run.stop) { state.hash.update($0) }
+            return state.hash.finish() == wanted ? .same : .different
+        } catch let error as SourceUnreadable {
+            // What cannot be read is replaced.
+            state.hash.reset()
+            run.report(.note("\(path) cannot be read (\(error.cause.reason)) and is replaced"))
+            return .different
+        } catch let error as DiskError {
+            state.hash.reset()
+            if error.code != .notFound { run.report(.note("\(path) cannot be read (\(error.reason)) and is replaced")) }
+            return .different
+        }
+    }
+
+    private func digest(of index: Int, _ scope: RestoreScope, _ state: inout State) throws -> SHA256Digest {
+        if scope.backup[index].flags.contains(.hashed) { return scope.backup[index].digest }
+        let path = scope.backup.path(of: index)
+        let source = try found.contents.directory(at: Int(scope.backup[index].parent))
+        let file = try OpenFile(path.name, in: source)
+        try FileCopy.read(file, through: state.buffer.bytes, stop: run.stop) { state.hash.update($0) }
+        return state.hash.finish()
+    }
+
+    // MARK: The plan
+
+    private func plan(
+        _ comparison: RestoreComparison, _ scope: RestoreScope, _ live: EntryTable, _ attributes: WantedAttributes
+    ) throws -> RestorePlan {
+        var changes: [RestorePlan.Change] = []
+        var staged: [Int] = []
+        for (step, liveIndex, backupIndex) in comparison.steps {
+            var entries = 0
+            var bytes: UInt64 = 0
+            if let backupIndex {
+                for index in backupIndex..<scope.backup.endOfSubtree(at: backupIndex) where scope.roles[index] != .none
+                {
+                    staged.append(index)
+                    entries += 1
+                    bytes += scope.backup[index].size
+                }
+            } else if let liveIndex {
+                entries = live.endOfSubtree(at: liveIndex) - liveIndex
+            }
+            let action: RestorePlan.Action = step.brings ? (step.removes ? .replace : .add) : .remove
+            changes.append(.init(path: step.place, action: action, entries: entries, bytes: bytes))
+        }
+        var directories: [EntryPath: Attributes] = [:]
+        for (liveIndex, backupIndex) in comparison.directories {
+            let path = live.path(of: liveIndex)
+            let extended = try extended(of: path)
+            guard !attributes.match(live[liveIndex], of: backupIndex, extended: extended) else { continue }
+            var wanted = attributes.attributes(of: backupIndex)
+            if !attributes.ownership.mayGive {
+                (wanted.user, wanted.group) = (live[liveIndex].user, live[liveIndex].group)
+            }
+            directories[path] = wanted
+            changes.append(.init(path: path, action: .attributes, entries: 1, bytes: 0))
+        }
+        let mounts = (0..<live.count).filter { live[$0].flags.contains(.mountRoot) && live[$0].kind == .directory }
+        let kept = comparison.kept.map { index in
+            RestorePlan.Kept(
+                path: live.path(of: index), reason: scope.reasonToStay(live.path(of: index), live[index]))
+        }
+        return RestorePlan(
+            backup: found.name, changes: changes.sorted { $0.path < $1.path }, kept: kept,
+            unchanged: comparison.unchanged,
+            exchange: ExchangePlan(
+                steps: comparison.steps.map(\.step), directories: directories,
+                mounts: mounts.map { live.path(of: $0) }),
+            staged: staged.sorted(), scope: scope, live: live)
+    }
+
+    private func extended(of path: EntryPath) throws -> [ExtendedAttribute] {
+        guard let parent = path.parent else { return try FileAttributes.extended(of: places.app.descriptor) }
+        return try FileAttributes.extended(of: path.name, in: try places.app.directory(at: parent))
+    }
+}
