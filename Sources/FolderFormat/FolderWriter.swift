@@ -81,34 +81,27 @@ struct FolderWriter {
         written.bytesWritten += entry.bytesWritten
     }
 
-    /// Further names of a file get what the first one got.
+    /// Further names of a file get what the first one got. If that could not be read, the next takes its place; where
+    /// the file system makes no further name, a copy does.
     private func makeHardLinks(
         _ build: TreeBuild, _ written: inout Written, _ missing: inout Set<Int>, _ filler: FileFiller,
         _ states: PerWorker<FileFiller.State>
     ) throws {
-        var copies: [FilledEntry] = []
-        let lost = missing
-        try build.makeHardLinks(except: { lost.contains($0) }) { link, _ in
-            // A file system without hard links, or with no room for another: a copy stands in its place.
-            let directory = try build.directory(at: Int(plan.table[link].parent))
-            let unit = TreeBuild.Unit(copying: link, in: Int(plan.table[link].parent))
-            copies += try states.with(0) { state in try filler.fill(unit, in: directory, &state, meter: nil) }
-        }
-        let copied = Set(copies.map(\.index))
-        for (link, first) in build.hardLinks where !copied.contains(link) {
-            if lost.contains(first) {
-                missing.insert(link)
-                written.skipped.append(
-                    Skipped(
-                        path: plan.table.path(of: link),
-                        reason: "another name of \(plan.table.path(of: first)), which was skipped"))
+        var heirs: [Int: Int] = [:]
+        for (link, first) in build.hardLinks {
+            let original = missing.contains(first) ? heirs[first] : first
+            if let original, try build.makeHardLink(link, to: original) {
+                written.table[link].take(written.table[original])
+                written.table.setExtended(written.table.extended(of: original), of: link)
+                written.held[link] = written.held[original]
                 continue
             }
-            written.table[link].take(written.table[first])
-            written.table.setExtended(written.table.extended(of: first), of: link)
-            written.held[link] = written.held[first]
+            let unit = TreeBuild.Unit(copying: link, in: Int(plan.table[link].parent))
+            let directory = try build.directory(at: unit.directory)
+            let copies = try states.with(0) { state in try filler.fill(unit, in: directory, &state, meter: nil) }
+            for copy in copies { take(copy, into: &written, &missing) }
+            if original == nil, !missing.contains(link) { heirs[first] = link }
         }
-        for copy in copies { take(copy, into: &written, &missing) }
     }
 
     private func held(_ index: Int, _ status: FileStatus) -> Manifest.Held {

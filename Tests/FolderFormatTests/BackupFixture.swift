@@ -15,9 +15,10 @@ final class BackupFixture {
     let pool: ThreadPool
     let container: FolderContainer
 
-    init(in base: String = "/dev/shm", threads: Int = 2, ahead: Int64 = 10) throws {
+    /// - Parameter base: where both lie, unless `backupsIn` says otherwise for the backups.
+    init(in base: String = "/dev/shm", backupsIn: String? = nil, threads: Int = 2, ahead: Int64 = 10) throws {
         source = try TemporaryTree(in: base)
-        backups = try TemporaryTree(in: base)
+        backups = try TemporaryTree(in: backupsIn ?? base)
         run = testRun.context(threads: threads, ahead: ahead)
         pool = ThreadPool(threads: threads)
         container = FolderContainer(backups.directory, pool: pool, in: run)
