@@ -85,7 +85,8 @@ extension FolderContainer {
             if try !unset.isEmpty || folder.status().mode != plan[0].mode {
                 let now = try folder.status()
                 held[0] = .init(
-                    user: now.user, group: now.group, mode: now.mode, lacksExtended: !unset.isEmpty && !plan.extended(of: 0).isEmpty)
+                    user: now.user, group: now.group, mode: now.mode,
+                    lacksExtended: !unset.isEmpty && !plan.extended(of: 0).isEmpty)
             }
         }
         var file = try NewFile(Manifest.fileName.utf8, in: folder)
