@@ -38,6 +38,11 @@ package struct DiskError: Error, Sendable {
         number = 0
     }
 
+    /// Whether the file system has no hard links, none here, or no room for another: a copy does instead.
+    package var meansNoHardLink: Bool {
+        number == EPERM || code == .tooManyLinks || code == .unsupported || code == .crossesDevices
+    }
+
     /// A clause: `permission denied`.
     package var reason: String {
         if let explanation { return explanation }

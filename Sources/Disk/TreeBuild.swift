@@ -106,7 +106,7 @@ package struct TreeBuild: Sendable {
             try from.link(Array(table.path(of: written).name), to: to, as: Array(table.path(of: link).name))
             return true
         } catch {
-            guard [.tooManyLinks, .unsupported, .denied, .crossesDevices].contains(error.code) else { throw error }
+            guard error.meansNoHardLink else { throw error }
             return false
         }
     }

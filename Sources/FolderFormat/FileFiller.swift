@@ -172,7 +172,7 @@ final class FileFiller: Sendable {
             try parent.link(name, to: target, as: name)
             return true
         } catch {
-            guard [.tooManyLinks, .unsupported, .crossesDevices, .denied].contains(error.code) else { throw error }
+            guard error.meansNoHardLink else { throw error }
             return false
         }
     }
