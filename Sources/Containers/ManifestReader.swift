@@ -62,6 +62,8 @@ package struct ManifestReader {
             throw ManifestError(line: 0, message: "it does not match its seal")
         }
         var reader = ManifestReader()
+        // No line is shorter than this, and paths are a part of it.
+        reader.table.reserve(entries: content.count / 128, bytes: content.count / 4)
         try reader.read(lines: content)
         guard reader.hasRoot, let metadata = reader.metadata else {
             throw ManifestError(line: 0, message: "'.' or \(BackupMetadata.fileName) is not listed")
@@ -184,7 +186,7 @@ package struct ManifestReader {
     private func path(_ text: Text) throws(ManifestError) -> EntryPath {
         if text.count == 1, text.first == UInt8(ascii: ".") { return .root }
         guard text.starts(with: "./".utf8), let bytes = ManifestText.decode(text.dropFirst(2)),
-            let path = EntryPath(bytes), !path.isRoot
+            let path = EntryPath(checking: bytes), !path.isRoot
         else { throw error("'\(printable(text.prefix(200)))' is no path inside a backup") }
         return path
     }
@@ -225,7 +227,7 @@ extension ManifestReader {
         case key.elementsEqual("type".utf8): return set(&line.type, Self.type(value))
         case key.elementsEqual("size".utf8): return set(&line.size, Self.decimal(value))
         case key.elementsEqual("time".utf8): return set(&line.modified, Self.time(value))
-        case key.elementsEqual("sha256".utf8): return set(&line.digest, SHA256Digest(hex: value))
+        case key.elementsEqual("sha256".utf8): return set(&line.digest, SHA256Digest(hexBytes: Bytes(rebasing: value)))
         case key.elementsEqual("link".utf8): return set(&line.target, ManifestText.decode(value))
         default: return owner(key, value, &line)
         }

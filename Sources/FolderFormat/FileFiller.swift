@@ -129,11 +129,6 @@ final class FileFiller: Sendable {
         var entry = FilledEntry(index: index)
         entry.isShared = true
         entry.held = parent.manifest.held[old]
-        var record = plan.table[index]
-        record.digest = recorded.digest
-        record.flags.insert(.hashed)
-        entry.record = record
-        entry.extended = parent.manifest.table.extended(of: old)
         switch way.withLock({ $0 }) {
         case .untried, .reflink:
             if try reflink(index, name, from: directory, in: target, &entry) {

@@ -13,6 +13,8 @@ struct FolderWriter {
         var table: EntryTable
         var held: [Int: Manifest.Held]
         var skipped: [Skipped]
+        /// Indices of entries that could not be read.
+        var missing: Set<Int> = []
         var sharedFiles = 0
         var bytesWritten: UInt64 = 0
         var sharing = BackupMetadata.Sharing.none
@@ -36,25 +38,26 @@ struct FolderWriter {
         let filler = FileFiller(plan, stop: run.stop)
         let meter = ProgressMeter(.saving, entries: plan.table.count, bytes: bytesToRead, in: run)
         let states = PerWorker(pool) { FileFiller.State() }
-        let results = try pool.map(build.units.count) { worker, number in
+        // Unit by unit: a list of all results would take more memory than everything else.
+        let collected = Collected(Written(table: plan.table, held: [:], skipped: plan.skipped))
+        try pool.forEach(build.units.count) { worker, number in
             let unit = build.units[number]
-            return try states.with(worker) { state in
+            let filled = try states.with(worker) { state in
                 try filler.fill(unit, in: try build.directory(at: unit.directory), &state, meter: meter)
             }
+            collected.written.withLock { written in
+                for entry in filled { take(entry, into: &written) }
+            }
         }
-        var written = Written(table: plan.table, held: [:], skipped: plan.skipped)
-        var missing: Set<Int> = []
-        for unit in results {
-            for entry in unit { take(entry, into: &written, &missing) }
-        }
+        var written = collected.take()
         written.sharing = filler.sharing
-        try makeHardLinks(build, &written, &missing, filler, states)
+        try makeHardLinks(build, &written, filler, states)
         var incomplete: [Int] = []
         try build.finishDirectories(ownership: .byNumber(), attributes: plan.table.attributes(of:)) { index, _ in
             incomplete.append(index)
         }
         for index in incomplete { written.held[index] = held(index, try build.directory(at: index).status()) }
-        return try compacted(written, without: missing)
+        return try compacted(written)
     }
 
     private var bytesToRead: UInt64 {
@@ -63,11 +66,11 @@ struct FolderWriter {
         return bytes
     }
 
-    private func take(_ entry: FilledEntry, into written: inout Written, _ missing: inout Set<Int>) {
+    private func take(_ entry: FilledEntry, into written: inout Written) {
         if let skipped = entry.skipped {
             written.skipped.append(skipped)
             if !skipped.isKept {
-                missing.insert(entry.index)
+                written.missing.insert(entry.index)
                 return
             }
         }
@@ -84,12 +87,11 @@ struct FolderWriter {
     /// Further names of a file get what the first one got. If that could not be read, the next takes its place; where
     /// the file system makes no further name, a copy does.
     private func makeHardLinks(
-        _ build: TreeBuild, _ written: inout Written, _ missing: inout Set<Int>, _ filler: FileFiller,
-        _ states: PerWorker<FileFiller.State>
+        _ build: TreeBuild, _ written: inout Written, _ filler: FileFiller, _ states: PerWorker<FileFiller.State>
     ) throws {
         var heirs: [Int: Int] = [:]
         for (link, first) in build.hardLinks {
-            let original = missing.contains(first) ? heirs[first] : first
+            let original = written.missing.contains(first) ? heirs[first] : first
             if let original, try build.makeHardLink(link, to: original) {
                 written.table[link].take(written.table[original])
                 written.table.setExtended(written.table.extended(of: original), of: link)
@@ -99,8 +101,8 @@ struct FolderWriter {
             let unit = TreeBuild.Unit(copying: link, in: Int(plan.table[link].parent))
             let directory = try build.directory(at: unit.directory)
             let copies = try states.with(0) { state in try filler.fill(unit, in: directory, &state, meter: nil) }
-            for copy in copies { take(copy, into: &written, &missing) }
-            if original == nil, !missing.contains(link) { heirs[first] = link }
+            for copy in copies { take(copy, into: &written) }
+            if original == nil, !written.missing.contains(link) { heirs[first] = link }
         }
     }
 
@@ -109,15 +111,35 @@ struct FolderWriter {
         return .init(user: status.user, group: status.group, mode: status.mode, lacksExtended: hasExtended)
     }
 
-    private func compacted(_ written: Written, without missing: Set<Int>) throws -> Written {
-        guard !missing.isEmpty else { return written }
-        var result = written
-        result.table = try written.table.filtered { !missing.contains($0) }
-        result.held = [:]
-        for (index, held) in written.held {
-            if let moved = result.table.index(of: written.table.path(of: index)) { result.held[moved] = held }
+    private func compacted(_ written: consuming Written) throws -> Written {
+        guard !written.missing.isEmpty else { return written }
+        let all = written.table
+        let (missing, held) = (written.missing, written.held)
+        written.table = try all.filtered { !missing.contains($0) }
+        written.held = [:]
+        for (index, held) in held {
+            if let moved = written.table.index(of: all.path(of: index)) { written.held[moved] = held }
         }
-        return result
+        return written
+    }
+}
+
+/// What workers put together.
+private final class Collected: Sendable {
+    let written: Mutex<FolderWriter.Written>
+
+    init(_ written: FolderWriter.Written) {
+        self.written = Mutex(written)
+    }
+
+    /// Everything, of which nothing stays here: a second reference would make the next change copy all of it.
+    func take() -> FolderWriter.Written {
+        written.withLock { written in
+            let taken = written
+            written = FolderWriter.Written(
+                table: EntryTable(root: EntryRecord(kind: .directory)), held: [:], skipped: [])
+            return taken
+        }
     }
 }
 

@@ -16,14 +16,21 @@ public struct SHA256Digest: Hashable, Sendable {
 
     /// Nil unless `hex` is 64 lower- or upper-case hexadecimal digits.
     public init?(hex: some Collection<UInt8>) {
+        let bytes = Array(hex.prefix(65))
+        guard let digest = bytes.withUnsafeBytes({ SHA256Digest(hexBytes: $0) }) else { return nil }
+        self = digest
+    }
+
+    /// The same for bytes in memory: not generic, for the lines of a manifest.
+    package init?(hexBytes hex: UnsafeRawBufferPointer) {
         guard hex.count == 64 else { return nil }
         self.init()
         let valid = withUnsafeMutableBytes(of: &words) { bytes in
-            var index = 0
-            for digit in hex {
-                guard let value = Self.value(ofHexDigit: digit) else { return false }
-                bytes[index / 2] = bytes[index / 2] << 4 | value
-                index += 1
+            for index in 0..<32 {
+                guard let high = Self.value(ofHexDigit: hex[2 * index]),
+                    let low = Self.value(ofHexDigit: hex[2 * index + 1])
+                else { return false }
+                bytes[index] = high << 4 | low
             }
             return true
         }
