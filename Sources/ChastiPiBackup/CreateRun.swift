@@ -73,11 +73,10 @@ struct CreateRun {
     private func prepare(_ order: Order) throws -> Prepared {
         let reading = run.clock.wall()
         let selection = order.selection
-        let walk = try TreeWalk(of: places.app, containers: try places.containers()) { path, kind, parent in
-            selection.decision(path, kind: kind, parent: parent)
-        }
-        let scan = try SourceScan.run(walk, pool: pool, in: run)
-        var (table, skipped) = try SourceScan.saved(scan)
+        var (table, skipped, uncovered) = try scan(
+            TreeWalk(of: places.app, containers: try places.containers()) { path, kind, parent in
+                selection.decision(path, kind: kind, parent: parent)
+            }, selection)
         if selection.takesAll { table[0].flags.remove(.ancestor) }
         Self.nameOwners(in: &table)
         let items = ItemPresence(order.items, in: table)
@@ -94,9 +93,18 @@ struct CreateRun {
         details.toolVersion = ToolVersion.text
         details.absentItems = items.absent
         details.rules = order.rules.map { .init(pattern: $0.pattern, origin: $0.origin) }
-        let uncovered = try UncoveredSearch(scan.table, selection, app: places.app).run()
         return Prepared(
             plan: plan, items: items.present, uncovered: uncovered, details: details, lastFull: parent?.lastFull)
+    }
+
+    /// A function of its own, so that the table of all that was seen is gone when the parent's is read.
+    private func scan(
+        _ walk: TreeWalk, _ selection: Selection
+    ) throws -> (table: EntryTable, skipped: [Skipped], uncovered: [Uncovered]) {
+        let scan = try SourceScan.run(walk, pool: pool, in: run)
+        let uncovered = try UncoveredSearch(scan.table, selection, app: places.app).run()
+        let saved = try SourceScan.saved(scan)
+        return (saved.table, saved.skipped, uncovered)
     }
 
     /// The newest backup of ours that is not known as damaged, if what is needed to share its files is there.

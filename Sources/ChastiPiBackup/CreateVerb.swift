@@ -57,7 +57,7 @@ struct CreateVerb {
         var order = CreateRun.Order(
             selection: Selection(items: items, rules: Exclusions(choice.rules)), items: items, rules: choice.rules,
             name: nil, prefix: .preRestore, trigger: .preRestore, tags: [], isFull: false)
-        order.fullReadDays = manager.configuration.fullReadDays
+        order.fullReadDays = manager.configuration.fullReadDays.value
         let outcome = try createRun.make(order)
         for skipped in outcome.details.skipped { run.report(.skipped(skipped)) }
         return outcome.backup.name
@@ -68,7 +68,7 @@ struct CreateVerb {
         return CreateRun.Order(
             selection: choice.selection, items: choice.items, rules: choice.rules, name: request.name,
             prefix: request.trigger == .auto ? .auto : .chastipi, trigger: request.trigger, tags: choice.tags,
-            isFull: request.isFull, fullReadDays: manager.configuration.fullReadDays)
+            isFull: request.isFull, fullReadDays: manager.configuration.fullReadDays.value)
     }
 
     /// What the configuration, the app's `.backupignore` and the request select together.

@@ -187,7 +187,7 @@ struct RestoreToDirectory {
         wanted.mode = 0o755
         if scope.roles[0] == .selected { wanted = attributes.attributes(of: 0) }
         let unset = try FileAttributes.apply(
-            wanted, to: directory.descriptor, now: try directory.status(), ownership: attributes.ownership)
+            wanted, to: directory.descriptor, now: try directory.status().owner, ownership: attributes.ownership)
         result.notKept += unset.map { ".: \($0)" }
     }
 

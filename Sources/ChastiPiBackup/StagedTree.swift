@@ -32,9 +32,11 @@ struct StagedTree: Sendable {
             let source = try contents.directory(at: unit.directory)
             let directory = try build.directory(at: unit.directory)
             try states.with(worker) { state in
+                // Whom new files of this directory belong to; told by the first.
+                var owner: FileOwner?
                 for index in unit.entries {
                     try run.stop.check()
-                    try place(index, from: source, in: directory, &state)
+                    try place(index, from: source, in: directory, &state, &owner)
                     meter.advance(entries: 1, bytes: contents.table[index].size) { contents.table.path(of: index) }
                 }
             }
@@ -42,7 +44,8 @@ struct StagedTree: Sendable {
         try build.makeHardLinks { link, _ in
             let source = try contents.directory(at: Int(contents.table[link].parent))
             let directory = try build.directory(at: Int(contents.table[link].parent))
-            try states.with(0) { state in try place(link, from: source, in: directory, &state) }
+            var owner: FileOwner?
+            try states.with(0) { state in try place(link, from: source, in: directory, &state, &owner) }
             note(link, ["hard link (a copy stands in its place)"])
         }
         try build.finishDirectories(
@@ -56,7 +59,8 @@ struct StagedTree: Sendable {
     }
 
     private func place(
-        _ index: Int, from source: Directory, in directory: Directory, _ state: inout WorkerState
+        _ index: Int, from source: Directory, in directory: Directory, _ state: inout WorkerState,
+        _ owner: inout FileOwner?
     ) throws {
         let name = Array(contents.table.path(of: index).name)
         if contents.table[index].kind == .link {
@@ -69,9 +73,11 @@ struct StagedTree: Sendable {
         var file = try NewFile(name, in: directory)
         try contents.copyFile(
             index, from: source, to: &file, through: state.buffer.bytes, hash: &state.hash, stop: run.stop)
+        let now = try owner ?? file.status().owner
+        owner = now
         let unset = try FileAttributes.apply(
-            attributes.attributes(of: index), to: file.descriptor, now: try file.status(),
-            ownership: attributes.ownership, currentExtended: [])
+            attributes.attributes(of: index), to: file.descriptor, now: now, ownership: attributes.ownership,
+            currentExtended: [])
         note(index, unset)
     }
 

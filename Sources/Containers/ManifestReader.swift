@@ -1,4 +1,5 @@
 import Codec
+import Glibc
 import Model
 
 /// Reads a manifest: untrusted bytes, one pass, every line checked.
@@ -62,8 +63,8 @@ package struct ManifestReader {
             throw ManifestError(line: 0, message: "it does not match its seal")
         }
         var reader = ManifestReader()
-        // No line is shorter than this, and paths are a part of it.
-        reader.table.reserve(entries: content.count / 128, bytes: content.count / 4)
+        // A line of ours has 200 bytes and more: so the arrays need not grow.
+        reader.table.reserve(entries: bytes.count / 180 + 16, bytes: bytes.count / 4)
         try reader.read(lines: content)
         guard reader.hasRoot, let metadata = reader.metadata else {
             throw ManifestError(line: 0, message: "'.' or \(BackupMetadata.fileName) is not listed")
@@ -224,22 +225,23 @@ extension ManifestReader {
     /// False for an unknown keyword as well as for a value that it cannot have: a manifest of ours has neither.
     private func field(_ key: Text, _ value: Text, _ line: inout Line) -> Bool {
         switch true {
-        case key.elementsEqual("type".utf8): return set(&line.type, Self.type(value))
-        case key.elementsEqual("size".utf8): return set(&line.size, Self.decimal(value))
-        case key.elementsEqual("time".utf8): return set(&line.modified, Self.time(value))
-        case key.elementsEqual("sha256".utf8): return set(&line.digest, SHA256Digest(hexBytes: Bytes(rebasing: value)))
-        case key.elementsEqual("link".utf8): return set(&line.target, ManifestText.decode(value))
+        case Self.is(key, "type"): return set(&line.type, Self.type(value))
+        case Self.is(key, "size"): return set(&line.size, Self.decimal(value))
+        case Self.is(key, "time"): return set(&line.modified, Self.time(value))
+        case Self.is(key, "sha256"):
+            return set(&line.digest, SHA256Digest(hex: UnsafeRawBufferPointer(rebasing: value)))
+        case Self.is(key, "link"): return set(&line.target, ManifestText.decode(value))
         default: return owner(key, value, &line)
         }
     }
 
     private func owner(_ key: Text, _ value: Text, _ line: inout Line) -> Bool {
         switch true {
-        case key.elementsEqual("mode".utf8): return set(&line.mode, Self.octal(value))
-        case key.elementsEqual("uid".utf8): return set(&line.user, Self.decimal(value).flatMap { UInt32(exactly: $0) })
-        case key.elementsEqual("gid".utf8): return set(&line.group, Self.decimal(value).flatMap { UInt32(exactly: $0) })
-        case key.elementsEqual("uname".utf8): return set(&line.userName, value)
-        case key.elementsEqual("gname".utf8): return set(&line.groupName, value)
+        case Self.is(key, "mode"): return set(&line.mode, Self.octal(value))
+        case Self.is(key, "uid"): return set(&line.user, Self.decimal(value).flatMap { UInt32(exactly: $0) })
+        case Self.is(key, "gid"): return set(&line.group, Self.decimal(value).flatMap { UInt32(exactly: $0) })
+        case Self.is(key, "uname"): return set(&line.userName, value)
+        case Self.is(key, "gname"): return set(&line.groupName, value)
         default: return false
         }
     }
@@ -252,18 +254,18 @@ extension ManifestReader {
             line.extended.append(ExtendedAttribute(name: name, value: bytes))
             return true
         }
-        if key.elementsEqual("group".utf8) {
+        if Self.is(key, "group") {
             guard let group = Self.decimal(value).flatMap({ UInt32(exactly: $0) }), group > 0 else { return false }
             line.linkGroup = group
             return true
         }
-        if value.elementsEqual("yes".utf8) {
-            if key.elementsEqual("sparse".utf8) { line.flags.insert(.sparse) }
-            if key.elementsEqual("ancestor".utf8) { line.flags.insert(.ancestor) }
-            return key.elementsEqual("sparse".utf8) || key.elementsEqual("ancestor".utf8)
+        if Self.is(value, "yes") {
+            if Self.is(key, "sparse") { line.flags.insert(.sparse) }
+            if Self.is(key, "ancestor") { line.flags.insert(.ancestor) }
+            return Self.is(key, "sparse") || Self.is(key, "ancestor")
         }
-        if key.elementsEqual("lacks".utf8) {
-            line.lacksExtended = value.elementsEqual("xattrs".utf8)
+        if Self.is(key, "lacks") {
+            line.lacksExtended = Self.is(value, "xattrs")
             return line.lacksExtended
         }
         return owner(key, value, &line)
@@ -276,11 +278,17 @@ extension ManifestReader {
         return true
     }
 
+    @inline(__always)
+    private static func `is`(_ text: Text, _ word: StaticString) -> Bool {
+        text.count == word.utf8CodeUnitCount
+            && memcmp(text.base.baseAddress.unsafelyUnwrapped + text.startIndex, word.utf8Start, text.count) == 0
+    }
+
     private static func type(_ value: Text) -> EntryKind? {
         switch true {
-        case value.elementsEqual("file".utf8): .file
-        case value.elementsEqual("dir".utf8): .directory
-        case value.elementsEqual("link".utf8): .link
+        case Self.is(value, "file"): .file
+        case Self.is(value, "dir"): .directory
+        case Self.is(value, "link"): .link
         default: nil
         }
     }

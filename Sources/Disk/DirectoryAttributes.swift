@@ -59,7 +59,7 @@ struct DirectoryAttributes {
             return false
         }
         let unset = try FileAttributes.apply(
-            wanted, to: directory.descriptor, now: now, ownership: ownership, currentExtended: extended)
+            wanted, to: directory.descriptor, now: now.owner, ownership: ownership, currentExtended: extended)
         return unset.isEmpty
     }
 
@@ -70,7 +70,7 @@ struct DirectoryAttributes {
             var wanted = side == .new ? line.new ?? line.old : line.old ?? line.new
         else { return made }
         wanted.mode |= 0o700
-        _ = try FileAttributes.apply(wanted, to: made.descriptor, now: try made.status(), ownership: ownership)
+        _ = try FileAttributes.apply(wanted, to: made.descriptor, now: try made.status().owner, ownership: ownership)
         return made
     }
 }

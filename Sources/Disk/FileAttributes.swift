@@ -62,7 +62,7 @@ package enum FileAttributes {
     /// The order matters: a change of owner clears set-id bits and capabilities, an extended attribute of a user needs
     /// write permission, and every change but the last touches the times.
     package static func apply(
-        _ wanted: Attributes, to descriptor: Int32, now current: FileStatus, ownership: Ownership,
+        _ wanted: Attributes, to descriptor: Int32, now current: FileOwner, ownership: Ownership,
         currentExtended: [ExtendedAttribute]? = nil
     ) throws(DiskError) -> [String] {
         var unset: [String] = []

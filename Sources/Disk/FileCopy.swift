@@ -14,34 +14,36 @@ package struct SourceUnreadable: Error, Sendable {
 /// Copies the bytes of a file, holes as holes. Fails with ``SourceUnreadable`` where the source cannot be read, with
 /// ``DiskError`` where the target cannot be written.
 package enum FileCopy {
-    /// Copies all of `source` to `target`, through `buffer`. `each` sees every byte in order, the zeros of holes too.
+    /// Copies the first `size` bytes of `source`, which has just been opened, to `target`, through `buffer`. `each` sees
+    /// every byte in order, the zeros of holes too. Less is copied where the file has become shorter.
     package static func copy(
-        _ source: borrowing OpenFile, to target: inout NewFile, through buffer: UnsafeMutableRawBufferPointer,
-        isSparse: Bool, stop: StopFlag, each: (UnsafeRawBufferPointer) -> Void
+        _ source: borrowing OpenFile, size: UInt64, to target: inout NewFile,
+        through buffer: UnsafeMutableRawBufferPointer, isSparse: Bool, stop: StopFlag,
+        each: (UnsafeRawBufferPointer) -> Void
     ) throws {
         if !isSparse {
-            return try copyRun(source, to: &target, through: buffer, limit: nil, stop: stop, each: each)
+            return try copyRun(source, to: &target, through: buffer, limit: size, stop: stop, each: each)
         }
-        while true {
+        while target.size < size {
             let position = Int64(target.size)
             let data = linux_seek_data(source.descriptor, position)
-            if data == -Int64(ENXIO) { break }
+            if data == -Int64(ENXIO) || data >= Int64(size) { break }
             if data == -Int64(EINVAL) || data == -Int64(EOPNOTSUPP) {
                 // The file system knows no holes after all.
-                return try copyRun(source, to: &target, through: buffer, limit: nil, stop: stop, each: each)
+                return try copyRun(
+                    source, to: &target, through: buffer, limit: size - target.size, stop: stop, each: each)
             }
             if data < 0 { throw SourceUnreadable(cause: DiskError("seek in", "the file", number: Int32(-data))) }
             try pass(zeros: UInt64(data - position), through: buffer, stop: stop, each: each)
             try target.skip(UInt64(data - position))
-            let end = try check(linux_seek_hole(source.descriptor, data), "seek in", "the file")
+            let end = min(Int64(size), try check(linux_seek_hole(source.descriptor, data), "seek in", "the file"))
             guard lseek(source.descriptor, off_t(data), SEEK_SET) >= 0 else {
                 throw DiskError("seek in", "the file", number: errno)
             }
             try copyRun(source, to: &target, through: buffer, limit: UInt64(end - data), stop: stop, each: each)
             if target.size < UInt64(end) { return }
         }
-        let size = try source.status().size
-        if size > target.size {
+        if size > target.size, try source.status().size >= size {
             try pass(zeros: size - target.size, through: buffer, stop: stop, each: each)
             try target.skip(size - target.size)
             try target.finishHole()
@@ -50,9 +52,9 @@ package enum FileCopy {
 
     private static func copyRun(
         _ source: borrowing OpenFile, to target: inout NewFile, through buffer: UnsafeMutableRawBufferPointer,
-        limit: UInt64?, stop: StopFlag, each: (UnsafeRawBufferPointer) -> Void
+        limit: UInt64, stop: StopFlag, each: (UnsafeRawBufferPointer) -> Void
     ) throws {
-        var left = limit ?? .max
+        var left = limit
         while left > 0 {
             try stop.check()
             let room = Int(min(UInt64(buffer.count), left))

@@ -43,6 +43,8 @@ package struct FileStatus: Sendable {
         Attributes(mode: mode, user: user, group: group, modified: modified, extended: extended)
     }
 
+    package var owner: FileOwner { FileOwner(user: user, group: group) }
+
     package var identity: FileIdentity { FileIdentity(device: device, inode: inode) }
 
     /// Whether this is on another file system, or another mount of the same one, than `parent`: renames cannot cross.
@@ -74,4 +76,10 @@ package struct FileIdentity: Hashable, Sendable {
         self.device = device
         self.inode = inode
     }
+}
+
+/// Whom a file belongs to, by numbers.
+package struct FileOwner: Equatable, Sendable {
+    package let user: UInt32
+    package let group: UInt32
 }

@@ -119,7 +119,7 @@ package struct TreeBuild: Sendable {
         for index in directories.reversed() {
             let directory = try directory(at: index)
             let left = try FileAttributes.apply(
-                attributes(index), to: directory.descriptor, now: try directory.status(), ownership: ownership)
+                attributes(index), to: directory.descriptor, now: try directory.status().owner, ownership: ownership)
             if !left.isEmpty { unset(index, left) }
         }
     }

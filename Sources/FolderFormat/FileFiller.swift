@@ -40,13 +40,12 @@ final class FileFiller: Sendable {
 
     func fill(
         _ unit: TreeBuild.Unit, in target: Directory, _ state: inout State, meter: ProgressMeter?
-    ) throws -> [FilledEntry] {
+    ) throws -> FilledUnit {
         let places = Places(plan, directory: unit.directory)
-        var filled: [FilledEntry] = []
-        filled.reserveCapacity(unit.entries.count)
+        var filled = FilledUnit()
         for index in unit.entries {
             try stop.check()
-            filled.append(try fill(index, places, in: target, &state))
+            filled.add(try fill(index, places, in: target, &state))
             let bytes = plan.content(of: index) == .file ? plan.table[index].size : 0
             meter?.advance(entries: 1, bytes: bytes) { self.plan.table.path(of: index) }
         }
@@ -59,6 +58,7 @@ final class FileFiller: Sendable {
         private let directory: Int
         private var sourceDirectory: Directory?
         private var parentDirectory: Directory?
+        private var newOwner: FileOwner?
 
         init(_ plan: SourcePlan, directory: Int) {
             self.plan = plan
@@ -70,6 +70,14 @@ final class FileFiller: Sendable {
             let opened = try plan.source.directory(at: plan.table.path(of: directory))
             sourceDirectory = opened
             return opened
+        }
+
+        /// Whom new files of this unit belong to; told by the first.
+        func owner(of file: borrowing NewFile) throws(DiskError) -> FileOwner {
+            if let newOwner { return newOwner }
+            let owner = try file.status().owner
+            newOwner = owner
+            return owner
         }
 
         func parent(_ backup: SourcePlan.Parent) throws(DiskError) -> Directory {
@@ -157,7 +165,7 @@ final class FileFiller: Sendable {
             try target.unlink(name)
             return false
         }
-        entry.held = try setAttributes(plan.table.attributes(of: index), of: file)
+        entry.held = try setAttributes(plan.table.attributes(of: index), of: file, now: try file.status().owner)
         return true
     }
 
@@ -190,30 +198,34 @@ final class FileFiller: Sendable {
         }
     }
 
-    /// A file that changes while it is read is read again, three times in all.
+    /// A file that changes while it is read is read again, up to three times.
     private func copyUntilStable(
         _ index: Int, _ name: [UInt8], _ places: Places, in target: Directory, _ state: inout State,
         _ hasTarget: inout Bool
     ) throws -> FilledEntry {
+        // The walk has just seen the file: only if it is not as it was then is it looked at before it is read.
+        var before = plan.table[index]
         var attempt = 1
         while true {
             let source = try openSource(name, places)
-            let before = try status(of: source)
+            if attempt > 1 { before = try status(of: source).record }
             if hasTarget { try target.unlink(name) }
             hasTarget = false
             var file = try NewFile(name, in: target)
             hasTarget = true
             try FileCopy.copy(
-                source, to: &file, through: state.buffer.bytes, isSparse: before.allocated < before.size, stop: stop
+                source, size: before.size, to: &file, through: state.buffer.bytes,
+                isSparse: before.flags.contains(.sparse), stop: stop
             ) { state.hash.update($0) }
             let digest = state.hash.finish()
             let after = try status(of: source)
             let isStable =
                 after.size == before.size && after.modified == before.modified && after.changed == before.changed
-                && file.size == after.size
-            if isStable || attempt == 3 {
+                && after.inode == before.inode && file.size == after.size
+            if isStable || attempt == 4 {
                 let extended = try extended(of: source)
-                return try finish(index, file, as: after, digest, extended, isStable: isStable)
+                let owner = try places.owner(of: file)
+                return try finish(index, file, as: after, digest, extended, owner: owner, isStable: isStable)
             }
             attempt += 1
         }
@@ -247,7 +259,7 @@ final class FileFiller: Sendable {
 
     private func finish(
         _ index: Int, _ file: borrowing NewFile, as status: FileStatus, _ digest: SHA256Digest,
-        _ extended: [ExtendedAttribute], isStable: Bool
+        _ extended: [ExtendedAttribute], owner: FileOwner, isStable: Bool
     ) throws -> FilledEntry {
         var entry = FilledEntry(index: index)
         var record = status.record
@@ -259,7 +271,7 @@ final class FileFiller: Sendable {
         entry.record = record
         entry.extended = extended
         entry.bytesWritten = file.size
-        entry.held = try setAttributes(status.attributes(with: extended), of: file)
+        entry.held = try setAttributes(status.attributes(with: extended), of: file, now: owner)
         if !isStable {
             entry.skipped = Skipped(
                 path: plan.table.path(of: index), reason: "it changed each time it was read", isKept: true)
@@ -268,9 +280,11 @@ final class FileFiller: Sendable {
     }
 
     /// What the new file has instead of what it could not be given; nil if it has everything.
-    private func setAttributes(_ attributes: Attributes, of file: borrowing NewFile) throws -> Manifest.Held? {
+    private func setAttributes(
+        _ attributes: Attributes, of file: borrowing NewFile, now owner: FileOwner
+    ) throws -> Manifest.Held? {
         let unset = try FileAttributes.apply(
-            attributes, to: file.descriptor, now: try file.status(), ownership: ownership, currentExtended: [])
+            attributes, to: file.descriptor, now: owner, ownership: ownership, currentExtended: [])
         guard !unset.isEmpty else { return nil }
         let now = try file.status()
         let lacks = !attributes.extended.isEmpty && unset.contains { !$0.hasPrefix("owner ") }

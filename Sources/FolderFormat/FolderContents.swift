@@ -100,9 +100,11 @@ package struct FolderContents: Sendable {
         let path = table.path(of: index)
         do {
             let file = try OpenFile(path.name, in: source)
-            guard try file.status().kind == .file else { throw Self.damaged(name, "\(path) is no regular file") }
+            let status = try file.status()
+            guard status.kind == .file else { throw Self.damaged(name, "\(path) is no regular file") }
             try FileCopy.copy(
-                file, to: &target, through: buffer, isSparse: table[index].flags.contains(.sparse), stop: stop
+                file, size: status.size, to: &target, through: buffer, isSparse: table[index].flags.contains(.sparse),
+                stop: stop
             ) { hash.update($0) }
         } catch let error as SourceUnreadable {
             hash.reset()

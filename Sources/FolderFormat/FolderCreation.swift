@@ -100,7 +100,7 @@ extension FolderContainer {
         // We still write into it; a folder that we cannot enter would be no backup.
         attributes.mode |= 0o700
         return try FileAttributes.apply(
-            attributes, to: folder.descriptor, now: try folder.status(), ownership: .byNumber())
+            attributes, to: folder.descriptor, now: try folder.status().owner, ownership: .byNumber())
     }
 
     /// A cache: its loss must never fail a finished backup.

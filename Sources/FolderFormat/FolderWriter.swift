@@ -8,13 +8,11 @@ import Workers
 /// Writes the entries of a plan into a partial directory: every file hashed as it is copied, or shared with the parent.
 struct FolderWriter {
     /// What became of the plan.
-    struct Written {
+    struct Written: Sendable {
         /// The entries that the backup holds, as they were read.
         var table: EntryTable
         var held: [Int: Manifest.Held]
         var skipped: [Skipped]
-        /// Indices of entries that could not be read.
-        var missing: Set<Int> = []
         var sharedFiles = 0
         var bytesWritten: UInt64 = 0
         var sharing = BackupMetadata.Sharing.none
@@ -38,26 +36,32 @@ struct FolderWriter {
         let filler = FileFiller(plan, stop: run.stop)
         let meter = ProgressMeter(.saving, entries: plan.table.count, bytes: bytesToRead, in: run)
         let states = PerWorker(pool) { FileFiller.State() }
-        // Unit by unit: a list of all results would take more memory than everything else.
-        let collected = Collected(Written(table: plan.table, held: [:], skipped: plan.skipped))
+        // What was read is taken over unit by unit, so that it need not be kept twice.
+        let shared = Monitor(Progress(written: Written(table: plan.table, held: [:], skipped: plan.skipped)))
         try pool.forEach(build.units.count) { worker, number in
             let unit = build.units[number]
             let filled = try states.with(worker) { state in
                 try filler.fill(unit, in: try build.directory(at: unit.directory), &state, meter: meter)
             }
-            collected.written.withLock { written in
-                for entry in filled { take(entry, into: &written) }
-            }
+            shared.withLock { $0.take(filled) }
         }
-        var written = collected.take()
+        // All of it leaves the monitor: a second reference would make the next change copy the table.
+        var progress = shared.withLock { progress in
+            let all = progress
+            progress = Progress(
+                written: Written(table: EntryTable(root: plan.table[0]), held: [:], skipped: []))
+            return all
+        }
+        try makeHardLinks(build, &progress, filler, states)
+        let missing = progress.missing
+        var written = progress.written
         written.sharing = filler.sharing
-        try makeHardLinks(build, &written, filler, states)
         var incomplete: [Int] = []
         try build.finishDirectories(ownership: .byNumber(), attributes: plan.table.attributes(of:)) { index, _ in
             incomplete.append(index)
         }
         for index in incomplete { written.held[index] = held(index, try build.directory(at: index).status()) }
-        return try compacted(written)
+        return try compacted(written, without: missing)
     }
 
     private var bytesToRead: UInt64 {
@@ -66,11 +70,58 @@ struct FolderWriter {
         return bytes
     }
 
-    private func take(_ entry: FilledEntry, into written: inout Written) {
+    /// Further names of a file get what the first one got. If that could not be read, the next takes its place; where
+    /// the file system makes no further name, a copy does.
+    private func makeHardLinks(
+        _ build: TreeBuild, _ progress: inout Progress, _ filler: FileFiller, _ states: PerWorker<FileFiller.State>
+    ) throws {
+        var heirs: [Int: Int] = [:]
+        for (link, first) in build.hardLinks {
+            let original = progress.missing.contains(first) ? heirs[first] : first
+            if let original, try build.makeHardLink(link, to: original) {
+                progress.takeOver(original, for: link)
+                continue
+            }
+            let unit = TreeBuild.Unit(copying: link, in: Int(plan.table[link].parent))
+            let directory = try build.directory(at: unit.directory)
+            progress.take(try states.with(0) { state in try filler.fill(unit, in: directory, &state, meter: nil) })
+            if original == nil, !progress.missing.contains(link) { heirs[first] = link }
+        }
+    }
+
+    private func held(_ index: Int, _ status: FileStatus) -> Manifest.Held {
+        let hasExtended = !plan.table.extended(of: index).isEmpty
+        return .init(user: status.user, group: status.group, mode: status.mode, lacksExtended: hasExtended)
+    }
+
+    private func compacted(_ written: Written, without missing: Set<Int>) throws -> Written {
+        guard !missing.isEmpty else { return written }
+        var result = written
+        result.table = try written.table.filtered { !missing.contains($0) }
+        result.held = [:]
+        for (index, held) in written.held {
+            if let moved = result.table.index(of: written.table.path(of: index)) { result.held[moved] = held }
+        }
+        return result
+    }
+}
+
+/// What has become of a plan so far.
+private struct Progress: Sendable {
+    var written: FolderWriter.Written
+    /// Entries that could not be read, by index.
+    var missing: Set<Int> = []
+
+    mutating func take(_ unit: FilledUnit) {
+        written.sharedFiles += unit.sharedFiles
+        for entry in unit.entries { take(entry) }
+    }
+
+    mutating func take(_ entry: FilledEntry) {
         if let skipped = entry.skipped {
             written.skipped.append(skipped)
             if !skipped.isKept {
-                written.missing.insert(entry.index)
+                missing.insert(entry.index)
                 return
             }
         }
@@ -80,66 +131,28 @@ struct FolderWriter {
             written.table.setExtended(entry.extended, of: entry.index)
         }
         if let held = entry.held { written.held[entry.index] = held }
-        if entry.isShared { written.sharedFiles += 1 }
         written.bytesWritten += entry.bytesWritten
-    }
-
-    /// Further names of a file get what the first one got. If that could not be read, the next takes its place; where
-    /// the file system makes no further name, a copy does.
-    private func makeHardLinks(
-        _ build: TreeBuild, _ written: inout Written, _ filler: FileFiller, _ states: PerWorker<FileFiller.State>
-    ) throws {
-        var heirs: [Int: Int] = [:]
-        for (link, first) in build.hardLinks {
-            let original = written.missing.contains(first) ? heirs[first] : first
-            if let original, try build.makeHardLink(link, to: original) {
-                written.table[link].take(written.table[original])
-                written.table.setExtended(written.table.extended(of: original), of: link)
-                written.held[link] = written.held[original]
-                continue
-            }
-            let unit = TreeBuild.Unit(copying: link, in: Int(plan.table[link].parent))
-            let directory = try build.directory(at: unit.directory)
-            let copies = try states.with(0) { state in try filler.fill(unit, in: directory, &state, meter: nil) }
-            for copy in copies { take(copy, into: &written) }
-            if original == nil, !written.missing.contains(link) { heirs[first] = link }
-        }
-    }
-
-    private func held(_ index: Int, _ status: FileStatus) -> Manifest.Held {
-        let hasExtended = !plan.table.extended(of: index).isEmpty
-        return .init(user: status.user, group: status.group, mode: status.mode, lacksExtended: hasExtended)
-    }
-
-    private func compacted(_ written: consuming Written) throws -> Written {
-        guard !written.missing.isEmpty else { return written }
-        let all = written.table
-        let (missing, held) = (written.missing, written.held)
-        written.table = try all.filtered { !missing.contains($0) }
-        written.held = [:]
-        for (index, held) in held {
-            if let moved = written.table.index(of: all.path(of: index)) { written.held[moved] = held }
-        }
-        return written
     }
 }
 
-/// What workers put together.
-private final class Collected: Sendable {
-    let written: Mutex<FolderWriter.Written>
-
-    init(_ written: FolderWriter.Written) {
-        self.written = Mutex(written)
+extension Progress {
+    /// A further name has what the first one has.
+    fileprivate mutating func takeOver(_ first: Int, for link: Int) {
+        written.table[link].take(written.table[first])
+        written.table.setExtended(written.table.extended(of: first), of: link)
+        written.held[link] = written.held[first]
     }
+}
 
-    /// Everything, of which nothing stays here: a second reference would make the next change copy all of it.
-    func take() -> FolderWriter.Written {
-        written.withLock { written in
-            let taken = written
-            written = FolderWriter.Written(
-                table: EntryTable(root: EntryRecord(kind: .directory)), held: [:], skipped: [])
-            return taken
-        }
+/// What became of the entries of one unit: those of which nothing but the plan is to be told are only counted.
+struct FilledUnit: Sendable {
+    private(set) var entries: [FilledEntry] = []
+    private(set) var sharedFiles = 0
+
+    mutating func add(_ entry: FilledEntry) {
+        if entry.isShared { sharedFiles += 1 }
+        let tellsNothing = entry.record == nil && entry.held == nil && entry.skipped == nil && entry.bytesWritten == 0
+        if !tellsNothing { entries.append(entry) }
     }
 }
 

@@ -129,7 +129,9 @@ package struct EntryTable: Sendable {
         record.pathStart = UInt32(arena.count)
         record.nameLength = UInt32(name.count)
         if parent != 0 {
-            appendPath(of: parent)
+            let start = Int(records[parent].pathStart)
+            // Byte by byte: a slice of the array would make the append copy all of it.
+            for position in start..<start + Int(records[parent].pathLength) { arena.append(arena[position]) }
             arena.append(UInt8(ascii: "/"))
         }
         arena.append(contentsOf: name)
@@ -176,15 +178,6 @@ package struct EntryTable: Sendable {
         guard !extended.isEmpty || records[index].extended != 0 else { return }
         extendedSets.append(extended)
         records[index].extended = Int32(extendedSets.count - 1)
-    }
-
-    /// By way of a copy: a slice of the arena would share its memory, and appending would move all of it each time.
-    private mutating func appendPath(of index: Int) {
-        let (start, length) = (Int(records[index].pathStart), Int(records[index].pathLength))
-        withUnsafeTemporaryAllocation(byteCount: length, alignment: 1) { copy in
-            arena.withUnsafeBytes { copy.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[start..<start + length])) }
-            arena.append(contentsOf: copy)
-        }
     }
 
     private mutating func place(target: [UInt8], extended: [ExtendedAttribute], in record: inout EntryRecord) {

@@ -24,6 +24,14 @@ public struct SHA256Digest: Hashable, Sendable {
     /// The same for bytes in memory: not generic, for the lines of a manifest.
     package init?(hexBytes hex: UnsafeRawBufferPointer) {
         guard hex.count == 64 else { return nil }
+        let digest = Array(hex).withRawBytes { SHA256Digest(hex: $0) }
+        guard let digest else { return nil }
+        self = digest
+    }
+
+    /// The same for bytes in memory: one of these stands in each line of a manifest.
+    package init?(hex: UnsafeRawBufferPointer) {
+        guard hex.count == 64 else { return nil }
         self.init()
         let valid = withUnsafeMutableBytes(of: &words) { bytes in
             for index in 0..<32 {

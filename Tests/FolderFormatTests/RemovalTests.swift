@@ -32,7 +32,7 @@ import Testing
         try fixture.backups.write(".partial-two.abcd/d/file", "half a backup")
         try fixture.backups.write(".partial-x", "a file even")
         #expect(try fixture.container.backups().backups.map(\.name.text) == ["one"])
-        let lock = try fixture.container.lock(holder: "test")
+        let lock = try fixture.lock()
         _ = consume lock
         #expect(try names(fixture) == [".chastipi-backups", ".state", "one"])
     }
@@ -41,7 +41,7 @@ import Testing
         let fixture = try BackupFixture()
         try fixture.source.write("precious", "x")
         try fixture.backups.makeLink(entry(".partial-one.ab"), to: Array(fixture.source.path.utf8))
-        let lock = try fixture.container.lock(holder: "test")
+        let lock = try fixture.lock()
         _ = consume lock
         #expect(try fixture.source.read("precious") == "x")
         #expect(try fixture.backups.status(entry(".partial-one.ab")) == nil)
@@ -57,7 +57,7 @@ import Testing
         #expect(error?.code == .locked)
         #expect(error?.reason == "held by pid 7, create, since 12:00")
         _ = consume lock
-        let third = try fixture.container.lock(holder: "third")
+        let third = try fixture.lock()
         _ = consume third
     }
 

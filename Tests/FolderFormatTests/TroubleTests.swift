@@ -15,7 +15,7 @@ import Testing
     ) throws -> BackupMetadata.Details {
         let plan = try fixture.plan()
         try change()
-        let lock = try fixture.container.lock(holder: "test")
+        let lock = try fixture.lock()
         let created = try fixture.write(plan, as: "one")
         _ = consume lock
         #expect(try fixture.findings("one") == [])

@@ -122,11 +122,11 @@ extension TemporaryTree {
         } else if try status(path)?.kind == .directory {
             let opened = try directory.directory(at: path)
             unset = try FileAttributes.apply(
-                attributes, to: opened.descriptor, now: try opened.status(), ownership: .byNumber())
+                attributes, to: opened.descriptor, now: try opened.status().owner, ownership: .byNumber())
         } else {
             let file = try OpenFile(path.name, in: try directory.directory(at: path.parent ?? .root))
             unset = try FileAttributes.apply(
-                attributes, to: file.descriptor, now: try file.status(), ownership: .byNumber())
+                attributes, to: file.descriptor, now: try file.status().owner, ownership: .byNumber())
         }
         guard unset.isEmpty else { throw DiskError(.unsupported, "set", path.description, because: "\(unset)") }
     }

@@ -1,0 +1,194 @@
+import Disk
+import Model
+import Yams
+
+/// `backups/backup.yaml`: where it is, and how it is read.
+struct ConfigurationFile {
+    static let name = "backup.yaml"
+    private static let sizeLimit = 1 << 20
+
+    let places: AppPlaces
+    /// Where the user says it is; nil for the usual place, where it may be missing.
+    let path: String?
+
+    func read() throws -> Configuration {
+        guard let bytes = try bytes() else { return Configuration() }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw BackupError(.configuration, "\(shownName) is not UTF-8 text", advice: "Save it as UTF-8")
+        }
+        var reader = ConfigurationReader(file: shownName)
+        return try reader.read(text)
+    }
+
+    private var shownName: String { path.map { printable($0.utf8) } ?? Self.name }
+
+    private func bytes() throws -> [UInt8]? {
+        do {
+            if let path {
+                let slash = path.lastIndex(of: "/")
+                let directory = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+                let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
+                return try Directory(path: directory).readFile(name.utf8, limit: Self.sizeLimit)
+            }
+            guard let backups = try places.existingBackups(), try backups.status(of: Self.name.utf8) != nil else {
+                return nil
+            }
+            return try backups.readFile(Self.name.utf8, limit: Self.sizeLimit)
+        } catch let error as DiskError {
+            throw BackupError(.configuration, "cannot read \(shownName): \(error.reason)")
+        }
+    }
+}
+
+/// Reads the text strictly: what is not understood is an error with its place, never passed over.
+struct ConfigurationReader {
+    let file: String
+    private var configuration = Configuration()
+
+    init(file: String) {
+        self.file = file
+    }
+
+    /// Keys with how each is read: a new one is a line here.
+    private static let keys: [(name: String, read: @Sendable (inout ConfigurationReader, Node) throws -> Void)] = [
+        ("items", { try $0.readItems($1) }),
+        ("exclude", { try $0.readExclude($1) }),
+        ("default_exclusions", { try $0.readDefaultExclusions($1) }),
+        ("tags", { try $0.readTags($1) }),
+        ("full_read", { try $0.readFullRead($1) }),
+    ]
+
+    mutating func read(_ text: String) throws -> Configuration {
+        // An alias could stand for another a thousand times over; nothing here needs one.
+        guard let node = try compose(text) else { return configuration }
+        guard let mapping = node.mapping else {
+            if node.scalar?.string.isEmpty == true { return configuration }
+            throw problem(node, "the file must consist of lines 'key: value'")
+        }
+        var seen: Set<String> = []
+        for (keyNode, value) in mapping {
+            guard let key = keyNode.scalar?.string else { throw problem(keyNode, "a key must be a word") }
+            guard seen.insert(key).inserted else { throw problem(keyNode, "'\(printable(key.utf8))' stands twice") }
+            guard let known = Self.keys.first(where: { $0.name == key }) else { throw unknown(key, keyNode) }
+            try known.read(&self, value)
+        }
+        return configuration
+    }
+
+    private func compose(_ text: String) throws -> Node? {
+        do {
+            return try Yams.compose(yaml: text)
+        } catch let error as YamlError {
+            throw BackupError(.configuration, "\(file) is not valid YAML: \(Self.firstLine("\(error)"))")
+        }
+    }
+
+    private static func firstLine(_ text: String) -> String {
+        printable((text.split(separator: "\n").first.map(String.init) ?? text).utf8)
+    }
+
+    // MARK: Keys
+
+    private mutating func readItems(_ node: Node) throws {
+        let items = try strings(node).map { text, place in
+            do {
+                return try ItemPattern(text, origin: origin(place))
+            } catch let error as BackupError {
+                throw problem(place, error.message)
+            }
+        }
+        guard !items.isEmpty else {
+            throw problem(node, "'items' names nothing: leave the key out for the usual items")
+        }
+        configuration.items = .init(value: items, origin: origin(node))
+    }
+
+    private mutating func readExclude(_ node: Node) throws {
+        configuration.exclude = try strings(node).map { text, place in
+            do throws(ExclusionError) {
+                return try ExclusionRule(text, origin: origin(place))
+            } catch {
+                throw problem(place, "\(error)")
+            }
+        }
+    }
+
+    private mutating func readDefaultExclusions(_ node: Node) throws {
+        guard let value = Self.boolean(node) else { throw problem(node, "'default_exclusions' is true or false") }
+        configuration.usesDefaultExclusions = .init(value: value, origin: origin(node))
+    }
+
+    private mutating func readTags(_ node: Node) throws {
+        let tags = try strings(node).map { text, place in
+            guard Configuration.isTag(text) else { throw problem(place, "'\(printable(text.utf8))' is no tag") }
+            return text
+        }
+        configuration.tags = .init(value: tags, origin: origin(node))
+    }
+
+    /// `30 days`, or `never`.
+    private mutating func readFullRead(_ node: Node) throws {
+        let words = (node.scalar?.string ?? "").split(separator: " ")
+        if words == ["never"] {
+            configuration.fullReadDays = .init(value: nil, origin: origin(node))
+            return
+        }
+        guard words.count == 2, words[1] == "days" || words[1] == "day", let days = Int(words[0]), 1...36_500 ~= days
+        else { throw problem(node, "'full_read' is a number of days such as '30 days', or 'never'") }
+        configuration.fullReadDays = .init(value: days, origin: origin(node))
+    }
+
+    // MARK: Values
+
+    private func strings(_ node: Node) throws -> [(String, Node)] {
+        guard let sequence = node.sequence else { throw problem(node, "this must be a list, a line '- …' for each") }
+        return try sequence.map { element in
+            guard let text = element.scalar?.string, !text.isEmpty else { throw problem(element, "this must be text") }
+            return (text, element)
+        }
+    }
+
+    private static func boolean(_ node: Node) -> Bool? {
+        switch node.scalar?.string {
+        case "true": true
+        case "false": false
+        default: nil
+        }
+    }
+
+    // MARK: Errors
+
+    private func origin(_ node: Node) -> String {
+        node.mark.map { "\(file):\($0.line)" } ?? file
+    }
+
+    private func problem(_ node: Node, _ what: String) -> BackupError {
+        let place = node.mark.map { ":\($0.line):\($0.column)" } ?? ""
+        return BackupError(.configuration, "\(file)\(place): \(what)")
+    }
+
+    private func unknown(_ key: String, _ node: Node) -> BackupError {
+        let nearest = Self.keys.map(\.name).min { Self.distance($0, key) < Self.distance($1, key) } ?? ""
+        let hint = Self.distance(nearest, key) <= 3 ? "; did you mean '\(nearest)'?" : ""
+        let known = Self.keys.map(\.name).joined(separator: ", ")
+        return BackupError(
+            .configuration, "\(problem(node, "there is no key '\(printable(key.utf8.prefix(60)))'").message)\(hint)",
+            advice: "The keys are \(known)")
+    }
+
+    /// Letters to change, add or take away (Levenshtein).
+    private static func distance(_ a: String, _ b: String) -> Int {
+        let b = Array(b.utf8.prefix(60))
+        var row = Array(0...b.count)
+        for (i, x) in a.utf8.enumerated() {
+            var diagonal = row[0]
+            row[0] = i + 1
+            for (j, y) in b.enumerated() {
+                let cost = min(diagonal + (x == y ? 0 : 1), row[j] + 1, row[j + 1] + 1)
+                diagonal = row[j + 1]
+                row[j + 1] = cost
+            }
+        }
+        return row[b.count]
+    }
+}

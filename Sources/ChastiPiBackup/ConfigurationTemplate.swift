@@ -1,0 +1,48 @@
+import Disk
+import Model
+
+extension BackupManager {
+    /// Writes a commented `backup.yaml` into the backup directory; an existing one is never replaced. Returns its path.
+    public func writeConfiguration() throws -> String {
+        try Self.reporting {
+            let backups = try places.backups()
+            let name = ConfigurationFile.name
+            let path = places.backupPath + "/" + name
+            guard try backups.status(of: name.utf8) == nil else {
+                throw BackupError(
+                    .refused, "\(printable(path.utf8)) exists already", advice: "Edit it, or move it away first")
+            }
+            try backups.replaceFile(name, with: Array(Self.template.utf8))
+            return path
+        }
+    }
+
+    private static var template: String {
+        let items = ItemPattern.defaults.map { "#  - \"\($0.text)\"" }.joined(separator: "\n")
+        let exclusions = Exclusions.defaults.rules.map { "\($0)" }.joined(separator: ", ")
+        return """
+            # What chastipi-backup saves of this app, and how. Everything here is optional: a line that is commented out
+            # shows the default. 'backup.sh config show' tells what is in force.
+
+            # What is saved: paths in the app, or patterns for names at its top level. '.' is the whole app.
+            #items:
+            \(items)
+
+            # What is left out of it, in .gitignore's syntax; of the patterns that match the last decides. A .backupignore
+            # file in the app is honoured too.
+            #exclude:
+            #  - "uploads/cache/"
+
+            # Whether these are left out as well: \(exclusions)
+            #default_exclusions: true
+
+            # Words that every backup is marked with.
+            #tags:
+            #  - "home"
+
+            # How often every file is read again, even where it seems unchanged: a number of days, or never.
+            #full_read: 30 days
+
+            """
+    }
+}
