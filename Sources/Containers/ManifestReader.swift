@@ -14,6 +14,7 @@ package struct ManifestReader {
     private var table = EntryTable(root: EntryRecord(kind: .directory, flags: .ancestor))
     private var held: [Int: Manifest.Held] = [:]
     private var metadata: (size: UInt64, digest: SHA256Digest)?
+    private var hasRoot = false
     private var pending: Line?
     private var number = 0
 
@@ -42,8 +43,11 @@ package struct ManifestReader {
     package static func seal(inTail tail: [UInt8]) -> SHA256Digest? {
         guard tail.count >= sealLength, tail.last == UInt8(ascii: "\n") else { return nil }
         let line = tail.suffix(sealLength)
-        guard line.starts(with: "# sha256 ".utf8) else { return nil }
-        return SHA256Digest(hex: line.dropLast().suffix(64))
+        let hex = line.dropLast().suffix(64)
+        // Nothing guards this line but its form: a capital letter is a changed bit.
+        let isLowerCase = !hex.contains { UInt8(ascii: "A")...UInt8(ascii: "F") ~= $0 }
+        guard line.starts(with: "# sha256 ".utf8), isLowerCase else { return nil }
+        return SHA256Digest(hex: hex)
     }
 
     package static func read(_ bytes: [UInt8]) throws(ManifestError) -> Manifest {
@@ -62,8 +66,8 @@ package struct ManifestReader {
         // A line of ours has 200 bytes and more: so the arrays need not grow.
         reader.table.reserve(entries: bytes.count / 180 + 16, bytes: bytes.count / 4)
         try reader.read(lines: content)
-        guard let metadata = reader.metadata else {
-            throw ManifestError(line: 0, message: "\(BackupMetadata.fileName) is not listed")
+        guard reader.hasRoot, let metadata = reader.metadata else {
+            throw ManifestError(line: 0, message: "'.' or \(BackupMetadata.fileName) is not listed")
         }
         return Manifest(
             table: reader.table, held: reader.held, metadataSize: metadata.size, metadataDigest: metadata.digest,
@@ -95,9 +99,14 @@ package struct ManifestReader {
         let nameEnd = line.firstIndex(of: UInt8(ascii: " ")) ?? line.endIndex
         let path = try path(line[..<nameEnd])
         let fields = try fields(of: line[nameEnd...], isExtra: false)
-        if Manifest.isReserved(path) { return try reserved(path, fields) }
+        if Manifest.isReserved(path) {
+            if extra != nil { throw error("a '#:' line before a file of ours") }
+            return try reserved(path, fields)
+        }
         if metadata != nil { throw error("an entry after \(BackupMetadata.fileName)") }
+        if path.isRoot == hasRoot { throw error("'.' stands first, and only there") }
         guard let kind = fields.type else { throw error("an entry without its type") }
+        try check(extra, fits: kind)
         var record = EntryRecord(kind: kind, flags: extra?.flags ?? [])
         record.linkGroup = extra?.linkGroup ?? 0
         let isBareRoot = path.isRoot && fields.mode == nil
@@ -107,7 +116,8 @@ package struct ManifestReader {
             try fill(&record, from: fields, extra: extra, index: path.isRoot ? 0 : table.count)
         }
         if path.isRoot {
-            guard kind == .directory, table.count == 1 else { throw error("'.' is no directory, or stands too late") }
+            guard kind == .directory else { throw error("'.' is no directory") }
+            hasRoot = true
             table[0] = record
             table.setRoot(extended: extra?.extended ?? [])
             return
@@ -116,6 +126,18 @@ package struct ManifestReader {
             try table.append(record, path: path, target: fields.target ?? [], extended: extra?.extended ?? [])
         } catch {
             throw self.error(error == .noParent ? "\(path): its directory is not listed" : "\(path): out of order")
+        }
+    }
+
+    private func check(_ extra: Line?, fits kind: EntryKind) throws(ManifestError) {
+        guard let extra else { return }
+        if kind != .directory && extra.flags.contains(.ancestor) { throw error("'ancestor' is for directories") }
+        if kind != .file && (extra.flags.contains(.sparse) || extra.linkGroup != 0) {
+            throw error("'sparse' and 'group' are for files")
+        }
+        for (a, b) in zip(extra.extended, extra.extended.dropFirst())
+        where !a.name.lexicographicallyPrecedes(b.name) {
+            throw error("extended attributes out of order")
         }
     }
 
@@ -165,7 +187,7 @@ package struct ManifestReader {
     private func path(_ text: Text) throws(ManifestError) -> EntryPath {
         if text.count == 1, text.first == UInt8(ascii: ".") { return .root }
         guard text.starts(with: "./".utf8), let bytes = ManifestText.decode(text.dropFirst(2)),
-            let path = EntryPath(bytes), !path.isRoot
+            let path = EntryPath(checking: bytes), !path.isRoot
         else { throw error("'\(printable(text.prefix(200)))' is no path inside a backup") }
         return path
     }

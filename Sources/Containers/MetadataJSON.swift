@@ -4,6 +4,10 @@ import Model
 extension BackupMetadata {
     /// Larger files are refused before they are read.
     package static let sizeLimit = 64 << 20
+    /// What the original tool writes; any other key is one of ours.
+    private static let originalKeys: Set<String> = [
+        "backup_name", "created_at", "version", "items_backed_up", "excluded_items",
+    ]
     private static let limits = JSONLimits(bytes: sizeLimit, depth: 16, values: 4_000_000)
 
     /// The file's bytes.
@@ -29,7 +33,7 @@ extension BackupMetadata {
         } catch {
             throw MetadataError("it is not JSON: \(error)")
         }
-        guard value.objectValue != nil else { throw MetadataError("it is no JSON object") }
+        guard let members = value.objectValue else { throw MetadataError("it is no JSON object") }
         let fields = MetadataFields(value)
         let name = try fields.string("backup_name")
         var items: [EntryPath] = []
@@ -39,7 +43,7 @@ extension BackupMetadata {
             }
             items.append(path)
         }
-        guard value["time"] != nil else {
+        if members.allSatisfy({ originalKeys.contains($0.key) }) {
             let created = try fields.string("created_at")
             guard let time = LocalTime(naiveISO: created, offset: 0) else {
                 throw MetadataError("'created_at' is no time")

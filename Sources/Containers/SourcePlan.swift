@@ -44,7 +44,7 @@ package struct SourcePlan: Sendable {
 
     /// Joins the entries of a source with the parent's. `isFull`: nothing is shared.
     package init(
-        source: Directory, table: EntryTable, skipped: [Skipped], parent: Parent?, seen: SeenRecords?, isFull: Bool,
+        source: Directory, table: consuming EntryTable, skipped: [Skipped], parent: Parent?, seen: SeenRecords?, isFull: Bool,
         reading: Timestamp
     ) {
         self.source = source
@@ -54,13 +54,13 @@ package struct SourcePlan: Sendable {
         self.reading = reading
         sharedIndices = Array(repeating: -1, count: table.count)
         var join = ParentJoin(parent?.manifest.table, seen)
-        for index in 0..<table.count {
+        for index in 0..<self.table.count {
             guard let old = join.unchanged(index, in: self.table), let parent else {
                 readExtended(of: index)
                 continue
             }
             self.table.setExtended(parent.manifest.table.extended(of: old), of: index)
-            if table[index].kind == .file {
+            if self.table[index].kind == .file {
                 if !isFull { sharedIndices[index] = Int32(old) }
                 self.table[index].digest = parent.manifest.table[old].digest
                 self.table[index].flags.insert(.hashed)

@@ -40,15 +40,18 @@ package enum SourceScan {
                 keep[index] = false
                 continue
             }
-            let path = scan.table.path(of: index)
             if !record.kind.isSaved {
-                skipped.append(Skipped(path: path, reason: "a \(record.kind.name) is not saved"))
+                skipped.append(
+                    Skipped(path: scan.table.path(of: index), reason: "a \(record.kind.name) is not saved"))
                 keep[index] = false
-            } else if Manifest.isReserved(path) {
-                skipped.append(Skipped(path: path, reason: "backups have a file of their own under this name"))
+            } else if record.parent == 0, Manifest.isReserved(scan.table.path(of: index)) {
+                skipped.append(
+                    Skipped(
+                        path: scan.table.path(of: index), reason: "backups have a file of their own under this name"))
                 keep[index] = false
             }
         }
-        return (try scan.table.filtered { keep[$0] }, skipped.sorted { $0.path < $1.path })
+        let table = keep.contains(false) ? try scan.table.filtered { keep[$0] } : scan.table
+        return (table, skipped.sorted { $0.path < $1.path })
     }
 }

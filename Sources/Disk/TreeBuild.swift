@@ -93,20 +93,21 @@ package struct TreeBuild: Sendable {
         try table.path(of: index).bytes.withRawBytes { path throws(DiskError) in try target.directory(atBytes: path) }
     }
 
-    /// Makes the second and further names of files, but for those of which the first is `missing`. `cannot` hears of those
-    /// that the file system refuses.
-    package func makeHardLinks(
-        except missing: (Int) -> Bool = { _ in false }, _ cannot: (_ link: Int, _ written: Int) throws -> Void
-    ) throws {
-        for (link, written) in hardLinks where !missing(written) {
-            let from = try directory(at: Int(table[written].parent))
-            let to = try directory(at: Int(table[link].parent))
-            do throws(DiskError) {
-                try from.link(Array(table.path(of: written).name), to: to, as: Array(table.path(of: link).name))
-            } catch {
-                guard error.meansNoHardLink else { throw error }
-                try cannot(link, written)
-            }
+    /// Makes the second and further names of files. `cannot` hears of those that the file system refuses.
+    package func makeHardLinks(_ cannot: (_ link: Int, _ written: Int) throws -> Void) throws {
+        for (link, written) in hardLinks where try !makeHardLink(link, to: written) { try cannot(link, written) }
+    }
+
+    /// Makes the entry with index `link` a further name of the file `written`; false if the file system refuses.
+    package func makeHardLink(_ link: Int, to written: Int) throws(DiskError) -> Bool {
+        let from = try directory(at: Int(table[written].parent))
+        let to = try directory(at: Int(table[link].parent))
+        do throws(DiskError) {
+            try from.link(Array(table.path(of: written).name), to: to, as: Array(table.path(of: link).name))
+            return true
+        } catch {
+            guard error.meansNoHardLink else { throw error }
+            return false
         }
     }
 

@@ -206,6 +206,8 @@ package struct TreeWalk: Sendable {
         var root = rootRecord
         root.flags.insert(.ancestor)
         var table = EntryTable(root: root)
+        let entries = nodes.reduce(1) { $0 + ($1.listing?.children.count ?? 0) }
+        table.reserve(entries: entries, bytes: 64 * entries)
         // A stack of its own: a tree can be deeper than a thread's stack.
         var open: [(node: Int, next: Int, parent: Int)] = [(0, 0, 0)]
         while let (node, next, parent) = open.last {

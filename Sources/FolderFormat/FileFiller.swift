@@ -139,7 +139,7 @@ final class FileFiller: Sendable {
         entry.held = parent.manifest.held[old]
         switch way.withLock({ $0 }) {
         case .untried, .reflink:
-            if try reflink(index, name, from: directory, in: target) {
+            if try reflink(index, name, from: directory, in: target, &entry) {
                 way.withLock { $0 = .reflink }
                 return entry
             }
@@ -152,7 +152,9 @@ final class FileFiller: Sendable {
     }
 
     /// A new file of our own with the parent's blocks. False if the file system cannot.
-    private func reflink(_ index: Int, _ name: [UInt8], from parent: Directory, in target: Directory) throws -> Bool {
+    private func reflink(
+        _ index: Int, _ name: [UInt8], from parent: Directory, in target: Directory, _ entry: inout FilledEntry
+    ) throws -> Bool {
         if way.withLock({ $0 == .hardLink }) { return false }
         let source = try OpenFile(name, in: parent)
         var file = try NewFile(name, in: target)
@@ -163,9 +165,7 @@ final class FileFiller: Sendable {
             try target.unlink(name)
             return false
         }
-        _ = try FileAttributes.apply(
-            plan.table.attributes(of: index), to: file.descriptor, now: try file.status().owner, ownership: ownership,
-            currentExtended: [])
+        entry.held = try setAttributes(plan.table.attributes(of: index), of: file, now: try file.status().owner)
         return true
     }
 
@@ -271,19 +271,24 @@ final class FileFiller: Sendable {
         entry.record = record
         entry.extended = extended
         entry.bytesWritten = file.size
-        let unset = try FileAttributes.apply(
-            status.attributes(with: extended), to: file.descriptor, now: owner, ownership: ownership,
-            currentExtended: [])
-        if !unset.isEmpty {
-            let now = try file.status()
-            let lacks = !extended.isEmpty && unset.contains { !$0.hasPrefix("owner ") }
-            entry.held = .init(user: now.user, group: now.group, mode: now.mode, lacksExtended: lacks)
-        }
+        entry.held = try setAttributes(status.attributes(with: extended), of: file, now: owner)
         if !isStable {
             entry.skipped = Skipped(
                 path: plan.table.path(of: index), reason: "it changed each time it was read", isKept: true)
         }
         return entry
+    }
+
+    /// What the new file has instead of what it could not be given; nil if it has everything.
+    private func setAttributes(
+        _ attributes: Attributes, of file: borrowing NewFile, now owner: FileOwner
+    ) throws -> Manifest.Held? {
+        let unset = try FileAttributes.apply(
+            attributes, to: file.descriptor, now: owner, ownership: ownership, currentExtended: [])
+        guard !unset.isEmpty else { return nil }
+        let now = try file.status()
+        let lacks = !attributes.extended.isEmpty && unset.contains { !$0.hasPrefix("owner ") }
+        return Manifest.Held(user: now.user, group: now.group, mode: now.mode, lacksExtended: lacks)
     }
 
     private static func reason(_ error: DiskError) -> String {

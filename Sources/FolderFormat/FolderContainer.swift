@@ -147,7 +147,7 @@ extension FolderContainer {
         if !hasManifest {
             backup.state = .damaged("\(Manifest.fileName) is missing")
         } else if backup.seal == nil {
-            backup.state = .damaged("\(Manifest.fileName) is cut off")
+            backup.state = .damaged("\(Manifest.fileName) does not end with its seal")
         }
     }
 
@@ -155,9 +155,10 @@ extension FolderContainer {
     private func seal(of folder: Directory) throws -> SHA256Digest? {
         do throws(DiskError) {
             let file = try OpenFile(Manifest.fileName.utf8, in: folder)
+            guard try file.status().kind == .file else { return nil }
             return ManifestReader.seal(inTail: try file.readTail(256))
         } catch {
-            guard [.notFound, .isLink, .isDirectory].contains(error.code) else { throw error }
+            guard [.notFound, .isLink, .io].contains(error.code) else { throw error }
             return nil
         }
     }

@@ -82,10 +82,11 @@ extension FolderContainer {
         if isRootSaved {
             // What the folder can hold of the app's own directory must be known before the manifest says so.
             let unset = try setRoot(plan, on: folder)
-            if !unset.isEmpty {
+            if try !unset.isEmpty || folder.status().mode != plan[0].mode {
                 let now = try folder.status()
                 held[0] = .init(
-                    user: now.user, group: now.group, mode: now.mode, lacksExtended: !plan.extended(of: 0).isEmpty)
+                    user: now.user, group: now.group, mode: now.mode,
+                    lacksExtended: !unset.isEmpty && !plan.extended(of: 0).isEmpty)
             }
         }
         var file = try NewFile(Manifest.fileName.utf8, in: folder)
@@ -128,20 +129,12 @@ extension FolderContainer {
                 .system, "the backup directory is on a read-only file system", advice: "Remount it, or use --backup-dir"
             )
         }
-        var bytes: UInt64 = 1 << 16
-        var entries: UInt64 = 8
-        for index in 0..<plan.table.count {
-            bytes += 300
-            guard plan.content(of: index) == .file else { continue }
-            entries += 1
-            // Holes take no room; how many there are is not known before the file is read.
-            if !plan.table[index].flags.contains(.sparse) { bytes += plan.table[index].size }
-        }
-        if bytes > traits.freeBytes { throw noSpace(needs: bytes, free: traits.freeBytes) }
-        if let free = traits.freeEntries, entries > free {
+        let needed = SpaceNeeded(for: plan, blockSize: traits.blockSize)
+        if needed.bytes > traits.freeBytes { throw noSpace(needs: needed.bytes, free: traits.freeBytes) }
+        if let free = traits.freeEntries, needed.inodes > free {
             throw BackupError(
                 .noSpace,
-                "no space: the backup needs \(entries) inodes, the backup directory's file system has \(free) free",
+                "no space: the backup needs \(needed.inodes) inodes, the backup directory's file system has \(free) free",
                 advice: "Delete old backups")
         }
     }
@@ -158,5 +151,31 @@ extension FolderContainer {
         return BackupError(
             .noSpace, "no space: the backup directory's file system is full (\(disk))",
             advice: "Free space or delete old backups. Nothing of this one was left behind")
+    }
+}
+
+/// What a plan will occupy, as far as that can be known before the files are read.
+private struct SpaceNeeded {
+    /// Metadata, manifest and what is kept beside the backups, for few entries.
+    private(set) var bytes: UInt64 = 1 << 16
+    private(set) var inodes: UInt64 = 8
+    private static let perEntry: UInt64 = 300
+
+    init(for plan: SourcePlan, blockSize: UInt64) {
+        var groups: Set<UInt32> = []
+        for index in 0..<plan.table.count {
+            bytes += Self.perEntry
+            let record = plan.table[index]
+            guard plan.content(of: index) == .file else { continue }
+            if record.linkGroup != 0, !groups.insert(record.linkGroup).inserted { continue }
+            inodes += 1
+            // Links are short and lie in their inode; how much of a sparse file is holes shows when it is read.
+            let isCounted = record.kind == .directory || record.kind == .file && !record.flags.contains(.sparse)
+            if isCounted { bytes += Self.blocks(of: record, blockSize) * blockSize }
+        }
+    }
+
+    private static func blocks(of record: EntryRecord, _ blockSize: UInt64) -> UInt64 {
+        record.kind == .directory ? 1 : record.size / blockSize + (record.size % blockSize == 0 ? 0 : 1)
     }
 }

@@ -42,9 +42,16 @@ extension FolderContainer {
         var part: Double = 0
     }
 
+    /// A file with several names, of which `count` are in one backup.
+    private struct SharedFile {
+        var count: UInt32 = 0
+        let links: UInt32
+        let allocated: UInt64
+    }
+
     private func measure(_ backup: Backup) throws -> Share {
         var share = Share()
-        var shared: [FileIdentity: (count: UInt32, status: FileStatus)] = [:]
+        var shared: [FileIdentity: SharedFile] = [:]
         let folder = try directory.directory(backup.name.text.utf8)
         var paths: [EntryPath] = [.root]
         while let path = paths.popLast() {
@@ -53,16 +60,17 @@ extension FolderContainer {
                 guard let status = try current.status(of: item.name) else { continue }
                 if status.kind == .directory { paths.append(path.appending(item.name)) }
                 if status.links > 1 && status.kind != .directory {
-                    shared[status.identity, default: (0, status)].count += 1
+                    let file = SharedFile(links: status.links, allocated: status.allocated)
+                    shared[status.identity, default: file].count += 1
                 } else {
                     share.alone += status.allocated
                 }
             }
         }
         share.part = Double(share.alone)
-        for (count, status) in shared.values {
-            share.part += Double(status.allocated) * Double(count) / Double(status.links)
-            if count == status.links { share.alone += status.allocated }
+        for file in shared.values {
+            share.part += Double(file.allocated) * Double(file.count) / Double(file.links)
+            if file.count == file.links { share.alone += file.allocated }
         }
         // Shared blocks of reflinks do not show: what was written then is what is known.
         if let written = backup.bytesAlone { return Share(alone: written, part: Double(written)) }

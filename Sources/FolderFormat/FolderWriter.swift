@@ -45,9 +45,17 @@ struct FolderWriter {
             }
             shared.withLock { $0.take(filled) }
         }
-        var (written, missing) = shared.withLock { ($0.written, $0.missing) }
+        // All of it leaves the monitor: a second reference would make the next change copy the table.
+        var progress = shared.withLock { progress in
+            let all = progress
+            progress = Progress(
+                written: Written(table: EntryTable(root: plan.table[0]), held: [:], skipped: []))
+            return all
+        }
+        try makeHardLinks(build, &progress, filler, states)
+        let missing = progress.missing
+        var written = progress.written
         written.sharing = filler.sharing
-        try makeHardLinks(build, &written, &missing, filler, states)
         var incomplete: [Int] = []
         try build.finishDirectories(ownership: .byNumber(), attributes: plan.table.attributes(of:)) { index, _ in
             incomplete.append(index)
@@ -62,36 +70,23 @@ struct FolderWriter {
         return bytes
     }
 
-    /// Further names of a file get what the first one got.
+    /// Further names of a file get what the first one got. If that could not be read, the next takes its place; where
+    /// the file system makes no further name, a copy does.
     private func makeHardLinks(
-        _ build: TreeBuild, _ written: inout Written, _ missing: inout Set<Int>, _ filler: FileFiller,
-        _ states: PerWorker<FileFiller.State>
+        _ build: TreeBuild, _ progress: inout Progress, _ filler: FileFiller, _ states: PerWorker<FileFiller.State>
     ) throws {
-        var copies: [FilledEntry] = []
-        let lost = missing
-        try build.makeHardLinks(except: { lost.contains($0) }) { link, _ in
-            // A file system without hard links, or with no room for another: a copy stands in its place.
-            let directory = try build.directory(at: Int(plan.table[link].parent))
-            let unit = TreeBuild.Unit(copying: link, in: Int(plan.table[link].parent))
-            copies += try states.with(0) { state in try filler.fill(unit, in: directory, &state, meter: nil).entries }
-        }
-        let copied = Set(copies.map(\.index))
-        for (link, first) in build.hardLinks where !copied.contains(link) {
-            if lost.contains(first) {
-                missing.insert(link)
-                written.skipped.append(
-                    Skipped(
-                        path: plan.table.path(of: link),
-                        reason: "another name of \(plan.table.path(of: first)), which was skipped"))
+        var heirs: [Int: Int] = [:]
+        for (link, first) in build.hardLinks {
+            let original = progress.missing.contains(first) ? heirs[first] : first
+            if let original, try build.makeHardLink(link, to: original) {
+                progress.takeOver(original, for: link)
                 continue
             }
-            written.table[link].take(written.table[first])
-            written.table.setExtended(written.table.extended(of: first), of: link)
-            written.held[link] = written.held[first]
+            let unit = TreeBuild.Unit(copying: link, in: Int(plan.table[link].parent))
+            let directory = try build.directory(at: unit.directory)
+            progress.take(try states.with(0) { state in try filler.fill(unit, in: directory, &state, meter: nil) })
+            if original == nil, !progress.missing.contains(link) { heirs[first] = link }
         }
-        var progress = Progress(written: written, missing: missing)
-        for copy in copies { progress.take(copy) }
-        (written, missing) = (progress.written, progress.missing)
     }
 
     private func held(_ index: Int, _ status: FileStatus) -> Manifest.Held {
@@ -137,6 +132,15 @@ private struct Progress: Sendable {
         }
         if let held = entry.held { written.held[entry.index] = held }
         written.bytesWritten += entry.bytesWritten
+    }
+}
+
+extension Progress {
+    /// A further name has what the first one has.
+    fileprivate mutating func takeOver(_ first: Int, for link: Int) {
+        written.table[link].take(written.table[first])
+        written.table.setExtended(written.table.extended(of: first), of: link)
+        written.held[link] = written.held[first]
     }
 }
 

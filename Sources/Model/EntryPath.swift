@@ -14,7 +14,11 @@ public struct EntryPath: Hashable, Comparable, Sendable {
 
     /// Nil unless `bytes` is a path as described above; `.` and no bytes at all are ``root``.
     public init?(_ bytes: some Sequence<UInt8>) {
-        let bytes = Array(bytes)
+        self.init(checking: Array(bytes))
+    }
+
+    /// The same for an array: not generic, for the lines of a manifest.
+    package init?(checking bytes: [UInt8]) {
         if bytes == [0x2e] {
             self = .root
             return
@@ -97,11 +101,21 @@ public struct EntryPath: Hashable, Comparable, Sendable {
     }
 
     private static func isValid(_ bytes: [UInt8]) -> Bool {
-        bytes.isEmpty
-            || !bytes.contains(0)
-                && bytes.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).allSatisfy {
-                    !$0.isEmpty && !$0.elementsEqual(".".utf8) && !$0.elementsEqual("..".utf8)
-                }
+        var start = 0
+        for (index, byte) in bytes.enumerated() {
+            if byte == 0 { return false }
+            if byte == UInt8(ascii: "/") {
+                if !isComponent(bytes, start, index) { return false }
+                start = index + 1
+            }
+        }
+        return bytes.isEmpty || isComponent(bytes, start, bytes.count)
+    }
+
+    @inline(__always)
+    private static func isComponent(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Bool {
+        let isDots = end - start <= 2 && bytes[start..<end].allSatisfy { $0 == UInt8(ascii: ".") }
+        return start < end && !isDots
     }
 }
 

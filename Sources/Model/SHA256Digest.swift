@@ -16,6 +16,13 @@ public struct SHA256Digest: Hashable, Sendable {
 
     /// Nil unless `hex` is 64 lower- or upper-case hexadecimal digits.
     public init?(hex: some Collection<UInt8>) {
+        let bytes = Array(hex.prefix(65))
+        guard let digest = bytes.withUnsafeBytes({ SHA256Digest(hexBytes: $0) }) else { return nil }
+        self = digest
+    }
+
+    /// The same for bytes in memory: not generic, for the lines of a manifest.
+    package init?(hexBytes hex: UnsafeRawBufferPointer) {
         guard hex.count == 64 else { return nil }
         let digest = Array(hex).withRawBytes { SHA256Digest(hex: $0) }
         guard let digest else { return nil }

@@ -1,0 +1,155 @@
+import Codec
+import Containers
+import Disk
+import FolderFormat
+import Glibc
+import Model
+import TestKit
+import Workers
+
+/// A source and a backup directory, and what is done between them.
+final class BackupFixture {
+    let source: TemporaryTree
+    let backups: TemporaryTree
+    let testRun = TestRun()
+    let run: RunContext
+    let pool: ThreadPool
+    let container: FolderContainer
+
+    /// - Parameter base: where both lie, unless `backupsIn` says otherwise for the backups.
+    init(in base: String = "/dev/shm", backupsIn: String? = nil, threads: Int = 2, ahead: Int64 = 10) throws {
+        source = try TemporaryTree(in: base)
+        backups = try TemporaryTree(in: backupsIn ?? base)
+        run = testRun.context(threads: threads, ahead: ahead)
+        pool = ThreadPool(threads: threads)
+        container = FolderContainer(backups.directory, pool: pool, in: run)
+    }
+
+    /// Scans the source, the whole of which is the item, and joins it with the parent.
+    func plan(after parent: String? = nil, isFull: Bool = false) throws -> SourcePlan {
+        let reading = run.clock.wall()
+        let walk = try TreeWalk(of: source.directory, containers: []) { _, _, _ in .take }
+        let scan = try SourceScan.run(walk, pool: pool, in: run)
+        var (table, skipped) = try SourceScan.saved(scan)
+        table[0].flags.remove(.ancestor)
+        table.userNames[0] = "root"
+        table.groupNames[0] = "root"
+        guard let parent else {
+            return SourcePlan(
+                source: source.directory, table: table, skipped: skipped, parent: nil, seen: nil, isFull: isFull,
+                reading: reading)
+        }
+        let contents = try self.contents(parent)
+        guard let manifest = contents.manifest else { throw BackupError(.damaged, "no manifest") }
+        let name = try BackupName(parent)
+        return SourcePlan(
+            source: source.directory, table: table, skipped: skipped,
+            parent: .init(name: name, manifest: manifest, directory: contents.directory),
+            seen: try container.seen(name, manifest), isFull: isFull, reading: reading)
+    }
+
+    @discardableResult
+    func create(_ name: String, after parent: String? = nil, isFull: Bool = false) throws -> FolderContainer.Created {
+        let lock = try lock()
+        let created = try write(try plan(after: parent, isFull: isFull), as: name)
+        _ = consume lock
+        return created
+    }
+
+    /// Takes the lock. A process that another test starts holds copies of all descriptors for a moment, this one's too:
+    /// so try again before believing that it is held.
+    func lock() throws -> Lock {
+        for _ in 0..<200 {
+            do throws(DiskError) {
+                return try container.lock(holder: "test")
+            } catch  where error.code == .locked {
+                usleep(10_000)
+            }
+        }
+        return try container.lock(holder: "test")
+    }
+
+    func write(_ plan: SourcePlan, as name: String) throws -> FolderContainer.Created {
+        var details = BackupMetadata.Details()
+        details.host = "here"
+        details.toolVersion = "0"
+        return try container.write(
+            plan, as: NewBackup(name: try BackupName(name), time: run.now()), items: [.root], excludedItems: [],
+            details: details)
+    }
+
+    func contents(_ name: String) throws -> FolderContents {
+        try container.contents(of: BackupName(name))
+    }
+
+    /// Everything that is wrong with a backup, as text; damage that keeps it from being opened too.
+    func damage(_ name: String) throws -> [String] {
+        try findings(name).filter { $0.severity == .damage }.map { "\($0.subject): \($0.message)" }
+    }
+
+    func findings(_ name: String) throws -> [Finding] {
+        do {
+            return try container.verify(try contents(name), percent: 100, choice: 0).findings
+        } catch let error as BackupError where error.code == .damaged || error.code == .notFound {
+            return [Finding(.damage, name, error.message)]
+        }
+    }
+
+    /// The path of a backup's entry in the backup directory.
+    func path(_ name: String, _ entry: EntryPath) -> EntryPath {
+        EntryPath(unchecked: Array(name.utf8)).appending(entry)
+    }
+
+    static let ours: Set<EntryPath> = [entry("backup_metadata.json"), entry("MANIFEST.mtree")]
+
+    /// What is in a backup's folder, without the two files of our own.
+    func stored(_ name: String) throws -> TreeSnapshot {
+        try TreeSnapshot(of: backups.directory.directory(name.utf8), ignoring: Self.ours)
+    }
+
+    /// What a restore gives.
+    func restored(_ name: String) throws -> TreeSnapshot {
+        let tree = try restore(name)
+        return try withExtendedLifetime(tree) { try TreeSnapshot(of: tree.directory) }
+    }
+
+    /// Restores into a new directory, every byte checked.
+    func restore(_ name: String) throws -> TemporaryTree {
+        let target = try TemporaryTree()
+        let contents = try contents(name)
+        let build = TreeBuild(Array(0..<contents.table.count), of: contents.table, in: target.directory)
+        try build.makeDirectories()
+        let buffer = Buffer(size: 1 << 16)
+        var hash = SHA256()
+        for unit in build.units {
+            let from = try contents.directory(at: unit.directory)
+            let to = try build.directory(at: unit.directory)
+            for index in unit.entries {
+                try place(index, of: contents, from: from, to: to, through: buffer.bytes, &hash)
+            }
+        }
+        try build.makeHardLinks { _, _ in }
+        let attributes = contents.table.attributes(of:)
+        try build.finishDirectories(ownership: .byNumber(), attributes: attributes) { _, _ in }
+        _ = try FileAttributes.apply(
+            attributes(0), to: target.directory.descriptor, now: try target.directory.status().owner, ownership: .byNumber())
+        return target
+    }
+
+    private func place(
+        _ index: Int, of contents: FolderContents, from: Directory, to: Directory,
+        through buffer: UnsafeMutableRawBufferPointer, _ hash: inout SHA256
+    ) throws {
+        let name = Array(contents.table.path(of: index).name)
+        let attributes = contents.table.attributes(of: index)
+        if contents.table[index].kind == .link {
+            try to.makeLink(name, to: contents.table.target(of: index))
+            _ = try FileAttributes.apply(attributes, toLink: name, in: to, ownership: .byNumber())
+            return
+        }
+        var file = try NewFile(name, in: to)
+        try contents.copyFile(index, from: from, to: &file, through: buffer, hash: &hash, stop: run.stop)
+        _ = try FileAttributes.apply(
+            attributes, to: file.descriptor, now: try file.status().owner, ownership: .byNumber())
+    }
+}
