@@ -20,6 +20,7 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 const int linux_O_PATH = O_PATH;
@@ -302,10 +303,24 @@ int linux_reflink(int to_fd, int from_fd) { CHANGING(ioctl(to_fd, FICLONE, from_
 
 static int signal_descriptor = -1;
 static volatile sig_atomic_t signals_seen;
+static struct timespec first_signal;
+
+// A terminal's Ctrl-C reaches us from the terminal and once more from a script that passes it on: what comes within a
+// second of the first signal is the first one's echo.
+static int is_echo(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!signals_seen) {
+        first_signal = now;
+        return 0;
+    }
+    return now.tv_sec - first_signal.tv_sec < 1 || (now.tv_sec - first_signal.tv_sec == 1 && now.tv_nsec < first_signal.tv_nsec);
+}
 
 static void on_signal(int number) {
-    if (signals_seen++) _exit(128 + number);
     int saved = errno;
+    if (is_echo()) return;
+    if (signals_seen++) _exit(128 + number);
     unsigned char byte = (unsigned char)number;
     // Nothing can be done here if the pipe is gone: the next signal ends the process.
     ssize_t written = write(signal_descriptor, &byte, 1);

@@ -45,7 +45,7 @@ public struct BackupManager: Sendable {
             try session.sharing("create") {
                 let container = FolderContainer(try places.backups(), pool: pool, in: run)
                 return try session.holding(container, "create") {
-                    try CreateVerb(manager: self, container: container).make(request)
+                    try Creating(manager: self, container: container).make(request)
                 }
             }
         }
@@ -56,7 +56,7 @@ public struct BackupManager: Sendable {
         try Self.reporting {
             let directory = try places.existingBackups() ?? places.app
             let container = FolderContainer(directory, pool: pool, in: run)
-            return try CreateVerb(manager: self, container: container).preview(request)
+            return try Creating(manager: self, container: container).preview(request)
         }
     }
 
@@ -165,7 +165,7 @@ extension BackupManager {
     }
 
     private func selection(for request: CreateRequest) throws -> Selection {
-        try CreateVerb.choice(configuration, request, places, run).selection
+        try Creating.choice(configuration, request, places, run).selection
     }
 
     /// Promise 9: the configured items, and everything that the plan touches.
@@ -173,7 +173,7 @@ extension BackupManager {
         let container = FolderContainer(try self.places.backups(), pool: pool, in: run)
         do {
             return try session.holding(container, "restore") {
-                try CreateVerb(manager: self, container: container).safetyBackup(touching: places)
+                try Creating(manager: self, container: container).safetyBackup(touching: places)
             }
         } catch let error as BackupError where error.code != .interrupted {
             throw BackupError(

@@ -86,7 +86,7 @@ extension BackupManager {
             guard let entry = EntryPath(RestorePlanning.trimmed(path)) else {
                 throw BackupError(.usage, "'\(printable(path.utf8))' is no path inside the app")
             }
-            let choice = try CreateVerb.choice(configuration, CreateRequest(), places, run)
+            let choice = try Creating.choice(configuration, CreateRequest(), places, run)
             return try Explaining(places: places, choice: choice).explain(entry)
         }
     }

@@ -51,6 +51,7 @@ public struct BackupError: Error, Sendable {
 
 extension BackupError: CustomStringConvertible {
     public var description: String {
-        advice.isEmpty ? message : "\(message). \(advice)"
+        if advice.isEmpty { return message }
+        return message.hasSuffix("?") ? "\(message) \(advice)" : "\(message). \(advice)"
     }
 }

@@ -88,8 +88,8 @@ int linux_remove_xattr(int fd, const char *name);
 int linux_reflink(int to_fd, int from_fd);
 
 // ---- signals (the executable) ----
-// Installs handlers for INT, TERM and HUP that write the signal's number to `fd`; a second signal ends the process at
-// once with status 128 + number. Ignores PIPE.
+// Installs handlers for INT, TERM and HUP that write the signal's number to `fd`; a second one, a second
+// later or more, ends the process at once with status 128 + number. Ignores PIPE.
 void linux_catch_signals(int fd);
 int linux_pipe(int fds[2]);
 

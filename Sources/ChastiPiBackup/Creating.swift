@@ -4,7 +4,7 @@ import FolderFormat
 import Model
 
 /// `create` and `auto`, and the safety backup before a restore: from a request to a finished backup.
-struct CreateVerb {
+struct Creating {
     let manager: BackupManager
     let container: FolderContainer
 

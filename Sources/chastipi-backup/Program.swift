@@ -1,0 +1,97 @@
+import ArgumentParser
+import ChastiPiBackup
+import Glibc
+import Model
+
+/// The whole of a run: from arguments to an exit status. Nothing is thrown out of here.
+enum Program {
+    static func run(_ arguments: [String]) -> Int32 {
+        let command: any ParsableCommand
+        do {
+            command = try RootCommand.parseAsRoot(arguments)
+        } catch {
+            return report(parsing: error)
+        }
+        guard let verb = command as? any Verb else {
+            // A word that only groups verbs, or nothing at all: its help.
+            Terminal.print(type(of: command).helpMessage())
+            return 0
+        }
+        let session = Session(verb.options)
+        do {
+            return try verb.run(in: session)
+        } catch {
+            session.progress.clear()
+            return report(error, session)
+        }
+    }
+
+    /// Help and version are answers; anything else is one line and a hint.
+    private static func report(parsing error: any Error) -> Int32 {
+        if RootCommand.exitCode(for: error) == .success {
+            Terminal.print(RootCommand.fullMessage(for: error))
+            return 0
+        }
+        let message = RootCommand.message(for: error).split(separator: "\n").first.map(String.init) ?? "wrong usage"
+        Terminal.complain("error: \(message). See 'chastipi-backup --help'")
+        return ExitStatus.usage
+    }
+
+    private static func report(_ error: any Error, _ session: Session) -> Int32 {
+        let known = error as? BackupError ?? BackupError(.system, "\(error)")
+        if session.options.json {
+            Terminal.complain(JSONOutput.error(known).line)
+        } else {
+            Terminal.complain("error: \(known)")
+        }
+        return ExitStatus.of(known)
+    }
+}
+
+/// The program's exit statuses; scripts rely on them.
+enum ExitStatus {
+    static let done: Int32 = 0
+    static let failed: Int32 = 1
+    static let usage: Int32 = 2
+    static let incomplete: Int32 = 3
+    static let damaged: Int32 = 20
+
+    static func of(_ error: BackupError) -> Int32 {
+        switch error.code {
+        case .usage: usage
+        case .notFound: 10
+        case .locked: 11
+        case .damaged: damaged
+        case .interrupted: 128 + (error.signal ?? SIGINT)
+        case .configuration, .nameTaken, .refused, .noSpace, .system, .recoveryPending, .recoveryFailed,
+            .nothingToUndo, .declined:
+            failed
+        }
+    }
+}
+
+struct RootCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "chastipi-backup",
+        abstract: "Backs up a self-hosted app, and puts it back: all or nothing.",
+        discussion: """
+            A backup is a plain folder in the app's backups/ that anyone can open. A restore is complete or did not happen, \
+            and 'undo' takes it back.
+
+            Exit statuses: 0 done; 1 failed, nothing was changed or it was taken back; 2 wrong usage; 3 done, but not \
+            everything could be read or kept; 10 no such backup; 11 locked by another run; 20 damage found; 129, 130, 143 \
+            interrupted.
+            """,
+        version: ToolVersion.text,
+        subcommands: [
+            CreateVerb.self, AutoVerb.self, ListVerb.self, ShowVerb.self, VerifyVerb.self, RestoreVerb.self,
+            UndoVerb.self, RecoverVerb.self, DeleteVerb.self, ConfigVerbs.self,
+        ])
+}
+
+/// One verb of the command line.
+protocol Verb: ParsableCommand {
+    var options: SharedOptions { get }
+    /// Returns the exit status.
+    func run(in session: Session) throws -> Int32
+}

@@ -1,0 +1,55 @@
+import ArgumentParser
+import Glibc
+import Model
+
+/// What every verb takes.
+struct SharedOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The app's directory.", valueName: "dir"))
+    var app: String?
+
+    @Option(help: ArgumentHelp("Where the backups are (default: backups in the app).", valueName: "dir"))
+    var backupDir: String?
+
+    @Option(help: ArgumentHelp("The configuration (default: backup.yaml beside the backups).", valueName: "file"))
+    var config: String?
+
+    @Flag(help: "Print a JSON document instead of text.")
+    var json = false
+
+    @Flag(name: .shortAndLong, help: "Print nothing but results and errors.")
+    var quiet = false
+
+    @Flag(name: .shortAndLong, help: "Print everything that is worth knowing.")
+    var verbose = false
+
+    /// The app: as named, else where the program lies in an app's kit, else the working directory if it has backups.
+    func appPath() throws -> String {
+        if let app { return app }
+        if let kit = Self.appOfKit() { return kit }
+        if access("backups", F_OK) == 0 { return "." }
+        throw BackupError(
+            .usage, "which app? The working directory has no backups/", advice: "Name the app with --app DIR")
+    }
+
+    /// `APP/backups/bin/chastipi-backup` and `APP/backups/chastipi-backup` belong to APP.
+    private static func appOfKit() -> String? {
+        let path = [UInt8](unsafeUninitializedCapacity: 4096) { buffer, count in
+            count = buffer.withMemoryRebound(to: CChar.self) { path in
+                path.baseAddress.map { max(0, readlink("/proc/self/exe", $0, 4096)) } ?? 0
+            }
+        }
+        var parts = String(decoding: path, as: UTF8.self).split(separator: "/").dropLast()
+        if parts.last == "bin" { parts = parts.dropLast() }
+        guard parts.last == "backups" else { return nil }
+        return "/" + parts.dropLast().joined(separator: "/")
+    }
+}
+
+/// For verbs that change something.
+struct ChangeOptions: ParsableArguments {
+    @Flag(help: "Only say what would be done.")
+    var dryRun = false
+
+    @Flag(name: .shortAndLong, help: "Ask nothing.")
+    var yes = false
+}

@@ -1,0 +1,90 @@
+import ArgumentParser
+import ChastiPiBackup
+import Model
+
+struct ConfigVerbs: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "config", abstract: "Write or show the configuration.",
+        subcommands: [ConfigInitVerb.self, ConfigShowVerb.self])
+}
+
+struct ConfigInitVerb: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "init", abstract: "Write a commented backup.yaml beside the backups.")
+
+    @OptionGroup var options: SharedOptions
+
+    func run(in session: Session) throws -> Int32 {
+        let path = try session.manager().writeConfiguration()
+        session.print(
+            .command("config init", [("path", .string(path))]), text: { ["wrote \(printable(path.utf8))"] })
+        return ExitStatus.done
+    }
+}
+
+struct ConfigShowVerb: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "show", abstract: "Show what is in force and where it comes from.")
+
+    @Option(help: ArgumentHelp("Tell which item or rule decides on a path.", valueName: "path"))
+    var explain: String?
+
+    @OptionGroup var options: SharedOptions
+
+    func run(in session: Session) throws -> Int32 {
+        let manager = try session.manager()
+        if let explain {
+            let explanation = try manager.explain(explain)
+            let verdict = explanation.isBackedUp ? "is backed up" : "is not backed up"
+            session.print(
+                .command(
+                    "config show",
+                    JSONOutput.members(of: explanation.path) + [
+                        ("backed_up", .bool(explanation.isBackedUp)), ("reason", .string(explanation.reason)),
+                    ]), text: { ["\(explanation.path) \(verdict): \(explanation.reason)"] })
+            return ExitStatus.done
+        }
+        session.print(.command("config show", members(manager.configuration)), text: { text(manager.configuration) })
+        return ExitStatus.done
+    }
+
+    private func text(_ configuration: Configuration) -> [String] {
+        var lines = ["items (\(configuration.items.origin)):"]
+        lines += configuration.items.value.map { "  \($0)" }
+        lines.append("default exclusions (\(configuration.usesDefaultExclusions.origin)):")
+        lines +=
+            configuration.usesDefaultExclusions.value
+            ? Exclusions.defaults.rules.map { "  \($0)" } : ["  none are used"]
+        lines.append("exclusions:")
+        lines += configuration.exclude.map { "  \($0) (\($0.origin))" }
+        lines.append("tags (\(configuration.tags.origin)): \(configuration.tags.value.joined(separator: ", "))")
+        let days = configuration.fullReadDays.value.map { "every \($0) days" } ?? "never"
+        lines.append("full read (\(configuration.fullReadDays.origin)): \(days)")
+        return lines
+    }
+
+    private func members(_ configuration: Configuration) -> [(String, JSONOutput)] {
+        func origin(_ value: JSONOutput, _ origin: String) -> JSONOutput {
+            .object([("value", value), ("origin", .string(origin))])
+        }
+        let exclusions = configuration.exclude.map { origin(.string($0.description), $0.origin) }
+        return [
+            (
+                "items",
+                origin(.array(configuration.items.value.map { .string($0.description) }), configuration.items.origin)
+            ),
+            (
+                "default_exclusions",
+                origin(.bool(configuration.usesDefaultExclusions.value), configuration.usesDefaultExclusions.origin)
+            ),
+            ("exclude", .array(exclusions)),
+            ("tags", origin(.array(configuration.tags.value.map { .string($0) }), configuration.tags.origin)),
+            (
+                "full_read_days",
+                origin(
+                    configuration.fullReadDays.value.map { .number(Int64($0)) } ?? .null,
+                    configuration.fullReadDays.origin)
+            ),
+        ]
+    }
+}
