@@ -44,8 +44,8 @@ package struct SourcePlan: Sendable {
 
     /// Joins the entries of a source with the parent's. `isFull`: nothing is shared.
     package init(
-        source: Directory, table: consuming EntryTable, skipped: [Skipped], parent: Parent?, seen: SeenRecords?, isFull: Bool,
-        reading: Timestamp
+        source: Directory, table: consuming EntryTable, skipped: [Skipped], parent: Parent?, seen: SeenRecords?,
+        isFull: Bool, reading: Timestamp
     ) {
         self.source = source
         self.table = table
