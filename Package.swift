@@ -70,7 +70,7 @@ let package = Package(
         tests("ContainersTests", ["Model", "Containers", "Codec", "Disk"]),
         tests("FolderFormatTests", ["Model", "FolderFormat", "Containers", "Codec", "Disk", "Workers"]),
         tests("ChastiPiBackupTests", ["Model", "ChastiPiBackup"]),
-        tests("Acceptance", ["Model"]),
+        tests("Acceptance", ["Model", "Disk"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17
