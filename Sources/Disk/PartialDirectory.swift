@@ -15,7 +15,13 @@ package struct PartialDirectory: ~Copyable {
     package init(_ name: String, token: String, in container: Directory) throws(DiskError) {
         self.container = container
         temporaryName = Array("\(Self.prefix)\(name.prefix(128)).\(token)".utf8)
-        directory = try container.makeDirectory(temporaryName)
+        do throws(DiskError) {
+            directory = try container.makeDirectory(temporaryName)
+        } catch {
+            // Its name is ours alone: what may stand there although the call failed has nothing in it.
+            Self.remove(temporaryName, in: container)
+            throw error
+        }
     }
 
     deinit {
@@ -25,31 +31,42 @@ package struct PartialDirectory: ~Copyable {
 
     /// Makes everything durable, then visible under `name`, then that durable too. Nothing may stand at `name`.
     ///
-    /// After an error the directory is gone, unless it became visible: then the error has come from the last sync,
-    /// and the directory is taken back out of sight before the error is thrown.
+    /// After an error the directory is gone, also if it had become visible and the last sync failed.
     package mutating func publish(as name: String, durability: Durability) throws {
         do {
             try durability.makeDurable(directory)
             try container.move(temporaryName, to: container, as: name.utf8)
-        } catch {
-            discard()
-            throw error
-        }
-        do throws(DiskError) {
             try container.fsync()
         } catch {
-            try container.move(name.utf8, to: container, as: temporaryName)
+            hide(name)
             discard()
             throw error
         }
         isFinished = true
     }
 
+    /// Takes the directory out of sight again. A move that was reported as failed may have been made all the same: what
+    /// counts is which directory stands there.
+    private func hide(_ name: String) {
+        do throws(DiskError) {
+            guard let visible = try container.status(of: name.utf8),
+                visible.identity == (try directory.status().identity)
+            else { return }
+            try container.move(name.utf8, to: container, as: temporaryName)
+        } catch {
+            // It stays visible; and it is complete, only not known to be durable.
+        }
+    }
+
     /// Removes the directory. A leftover is removed by the next run that holds the lock.
     package mutating func discard() {
         isFinished = true
+        Self.remove(temporaryName, in: container)
+    }
+
+    private static func remove(_ name: [UInt8], in container: Directory) {
         do throws(DiskError) {
-            try TreeRemoval.remove(temporaryName, in: container)
+            try TreeRemoval.remove(name, in: container)
         } catch {
             // Invisible and known for dead: nothing is lost by leaving it.
         }

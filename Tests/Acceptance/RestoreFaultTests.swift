@@ -20,7 +20,7 @@ import Testing
         /// Calls `body` with the app at each call that changes something.
         func atEachCall(_ body: (Int) throws -> Void) throws {
             let app = try start.copied()
-            let count = try Program(app: app.path).countCalls(arguments[0], Array(arguments.dropFirst()))
+            let count = try Program(in: app).countCalls(arguments[0], Array(arguments.dropFirst()))
             #expect(count > 20)
             for number in 1...count { try body(number) }
         }
@@ -28,9 +28,9 @@ import Testing
 
     static func exchanges(of small: SmallApp) throws -> [Exchange] {
         let restored = try small.tree.copied()
-        try Program(app: restored.path).run("restore", "one", "--skip-safety-backup")
+        try Program(in: restored).run("restore", "one", "--skip-safety-backup")
         let undone = try restored.copied()
-        try Program(app: undone.path).run("undo")
+        try Program(in: undone).run("undo")
         return [
             Exchange(
                 arguments: ["restore", "one", "--skip-safety-backup"], start: small.tree, from: .old, to: .new),
@@ -47,12 +47,12 @@ import Testing
                 let app = try exchange.start.copied()
                 let answer = try exchange.run(in: app, fault: "\(number):kill")
                 #expect(answer.status == 137, "call \(number) of \(exchange.arguments): \(answer)")
-                let recovered = try Program(app: app.path).run("recover")
+                let recovered = try Program(in: app).run("recover")
                 #expect(recovered.status == 0, "call \(number): \(recovered)")
                 let side = try small.side(of: app)
                 #expect(side == .old || side == .new, "call \(number) of \(exchange.arguments): \(side)")
                 ends.insert("\(side)")
-                let again = try Program(app: app.path).run("recover")
+                let again = try Program(in: app).run("recover")
                 #expect(again.status == 0 && again.output.contains("nothing to do"), "\(again)")
                 #expect(try small.side(of: app) == side)
                 try expectNoConflicts(in: app)
@@ -77,7 +77,7 @@ import Testing
                 default: Issue.record("call \(number) of \(exchange.arguments), \(fault): \(answer)")
                 }
                 if answer.status == 1 { #expect(answer.errors.hasPrefix("error: ") || answer.errors.contains("\nerror: ")) }
-                #expect(try Program(app: app.path).run("recover").status == 0)
+                #expect(try Program(in: app).run("recover").status == 0)
                 #expect(try small.side(of: app) == side)
                 try expectNoConflicts(in: app)
             }
@@ -97,7 +97,7 @@ import Testing
                     #expect(side == (answer.status == 0 ? exchange.to : exchange.from), "call \(number): \(answer)")
                 }
                 #expect(answer.status == 0 || answer.status == 1, "call \(number): \(answer)")
-                #expect(try Program(app: app.path).run("recover").status == 0)
+                #expect(try Program(in: app).run("recover").status == 0)
                 let side = try small.side(of: app)
                 #expect(side == .old || side == .new, "call \(number): \(side)")
             }
@@ -130,10 +130,10 @@ struct RestoreFaultLongTests {
                 _ = try exchange.run(in: killed, fault: "\(number):kill")
                 for second in 1... {
                     let app = try killed.copied()
-                    let answer = try Program(app: app.path).run("recover", fault: "\(second):kill")
+                    let answer = try Program(in: app).run("recover", fault: "\(second):kill")
                     if answer.status == 0 { break }
                     #expect(answer.status == 137, "calls \(number), \(second): \(answer)")
-                    #expect(try Program(app: app.path).run("recover").status == 0)
+                    #expect(try Program(in: app).run("recover").status == 0)
                     let side = try small.side(of: app)
                     #expect(side == .old || side == .new, "calls \(number), \(second): \(side)")
                 }

@@ -15,12 +15,12 @@ struct SmallApp {
     init() throws {
         tree = try TemporaryTree()
         try Self.fill(tree)
-        let made = try Program(app: tree.path).run("create", "--name", "one")
+        let made = try Program(in: tree).run("create", "--name", "one")
         guard made.status == 0 else { throw Program.UnexpectedAnswer(answer: made) }
         try Self.change(tree)
         old = try TreeSnapshot(of: tree.directory, ignoring: Self.ours)
         let copy = try tree.copied()
-        let restored = try Program(app: copy.path).run("restore", "one", "--skip-safety-backup")
+        let restored = try Program(in: copy).run("restore", "one", "--skip-safety-backup")
         guard restored.status == 0 else { throw Program.UnexpectedAnswer(answer: restored) }
         new = try TreeSnapshot(of: copy.directory, ignoring: Self.ours)
     }

@@ -24,9 +24,17 @@ package struct Program: Sendable {
     private static let name = "chastipi-backup"
 
     private let app: String
+    /// Kept, so that it is not gone while the program runs.
+    private let tree: TemporaryTree?
 
     package init(app: String) {
         self.app = app
+        tree = nil
+    }
+
+    package init(in tree: TemporaryTree) {
+        app = tree.path
+        self.tree = tree
     }
 
     /// Runs a verb for the app. `fault` is the value of CHASTIPI_FAULT.
