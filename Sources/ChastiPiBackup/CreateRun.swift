@@ -86,7 +86,7 @@ struct CreateRun {
         let parent = try newestParent()
         let isFull = order.isFull || isFullReadDue(order.fullReadDays, since: parent?.lastFull)
         let plan = SourcePlan(
-            source: places.app, table: table, skipped: skipped, parent: isFull ? nil : parent?.parent,
+            source: places.app, taking: &table, skipped: skipped, parent: isFull ? nil : parent?.parent,
             seen: parent?.seen, isFull: isFull, reading: reading)
         var details = BackupMetadata.Details()
         details.host = HostName.current

@@ -43,17 +43,19 @@ package struct SourcePlan: Sendable {
     package var sharedFiles: Int { sharedIndices.reduce(0) { $0 + ($1 < 0 ? 0 : 1) } }
 
     /// Joins the entries of a source with the parent's. `isFull`: nothing is shared.
+    ///
+    /// `table` is taken over and left empty: a second reference would make the first change copy all of it.
     package init(
-        source: Directory, table: consuming EntryTable, skipped: [Skipped], parent: Parent?, seen: SeenRecords?,
-        isFull: Bool,
-        reading: Timestamp
+        source: Directory, taking table: inout EntryTable, skipped: [Skipped], parent: Parent?, seen: SeenRecords?,
+        isFull: Bool, reading: Timestamp
     ) {
         self.source = source
-        self.table = table
+        self.table = EntryTable(root: EntryRecord(kind: .directory))
+        swap(&self.table, &table)
         self.skipped = skipped
         self.parent = parent
         self.reading = reading
-        sharedIndices = Array(repeating: -1, count: table.count)
+        sharedIndices = Array(repeating: -1, count: self.table.count)
         var join = ParentJoin(parent?.manifest.table, seen)
         for index in 0..<self.table.count {
             guard let old = join.unchanged(index, in: self.table), let parent else {

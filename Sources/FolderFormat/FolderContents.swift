@@ -20,10 +20,10 @@ package struct FolderContents: Sendable {
         self.name = name
         self.directory = directory
         let bytes = try Self.read(BackupMetadata.fileName, of: directory, named: name, limit: BackupMetadata.sizeLimit)
-        let manifestBytes = try Self.read(
-            Manifest.fileName, of: directory, named: name, limit: ManifestReader.sizeLimit)
+        let manifest = try Self.readManifest(of: directory, named: name)
+        self.manifest = manifest
         guard let bytes else {
-            guard manifestBytes == nil else { throw Self.damaged(name, "\(BackupMetadata.fileName) is missing") }
+            guard manifest == nil else { throw Self.damaged(name, "\(BackupMetadata.fileName) is missing") }
             throw BackupError(.notFound, "'\(name)' is no backup: it has neither metadata nor a manifest")
         }
         var metadata: BackupMetadata
@@ -32,25 +32,43 @@ package struct FolderContents: Sendable {
         } catch {
             throw Self.damaged(name, "\(BackupMetadata.fileName): \(error)")
         }
-        guard let manifestBytes else {
+        guard let manifest else {
             guard metadata.isOfOriginal else { throw Self.damaged(name, "\(Manifest.fileName) is missing") }
             metadata.time = metadata.time.takenAsLocal(offset)
             self.metadata = metadata
-            manifest = nil
             table = try Self.walk(directory)
             return
         }
-        do throws(ManifestError) {
-            let manifest = try ManifestReader.read(manifestBytes)
-            self.manifest = manifest
-            table = manifest.table
-        } catch {
-            throw Self.damaged(name, "\(Manifest.fileName): \(error)")
+        guard manifest.metadataSize == UInt64(bytes.count), manifest.metadataDigest == SHA256.digest(of: bytes) else {
+            throw Self.damaged(name, "\(BackupMetadata.fileName) is not the one that the manifest lists")
         }
-        guard let manifest, manifest.metadataSize == UInt64(bytes.count),
-            manifest.metadataDigest == SHA256.digest(of: bytes)
-        else { throw Self.damaged(name, "\(BackupMetadata.fileName) is not the one that the manifest lists") }
         self.metadata = metadata
+        table = manifest.table
+    }
+
+    /// Nil if there is none. Read in pieces: with all its bytes in memory it would be there twice.
+    private static func readManifest(of directory: Directory, named name: String) throws -> Manifest? {
+        do {
+            guard try directory.status(of: Manifest.fileName.utf8) != nil else { return nil }
+            let file = try OpenFile(Manifest.fileName.utf8, in: directory)
+            let status = try file.status()
+            guard status.kind == .file, status.size <= ManifestReader.sizeLimit else {
+                throw damaged(name, "\(Manifest.fileName) is no regular file, or too large")
+            }
+            var reader = ManifestReader(size: Int(status.size))
+            let buffer = Buffer(size: 256 * 1024)
+            while true {
+                let count = try file.read(into: buffer.bytes)
+                if count == 0 { break }
+                try reader.take(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer.bytes)[..<count]))
+            }
+            return try reader.finish()
+        } catch let error as ManifestError {
+            throw damaged(name, "\(Manifest.fileName): \(error)")
+        } catch let error as DiskError {
+            guard [.invalid, .isLink, .io].contains(error.code) else { throw error }
+            throw damaged(name, "\(Manifest.fileName): \(error.reason)")
+        }
     }
 
     static func damaged(_ name: String, _ what: String) -> BackupError {

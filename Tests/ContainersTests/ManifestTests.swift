@@ -25,6 +25,20 @@ import Testing
         }
     }
 
+    @Test func thePiecesItComesInMakeNoDifference() throws {
+        var random = SeededRandom.printed(for: "thePiecesItComesInMakeNoDifference")
+        for size in [1, 2, 73, 74, 75, 100, 1000] {
+            let bytes = try ManifestFixture.bytes(try ManifestFixture.table(&random, entries: 20))
+            var reader = ManifestReader()
+            for start in stride(from: 0, to: bytes.count, by: size) {
+                let piece = Array(bytes[start..<min(start + size, bytes.count)])
+                try piece.withUnsafeBytes { try reader.take($0) }
+            }
+            let manifest = try reader.finish()
+            #expect(try ManifestFixture.bytes(manifest.table, held: manifest.held) == bytes)
+        }
+    }
+
     private func expectEqual(_ a: EntryTable, _ b: EntryTable) {
         #expect(a.count == b.count)
         for index in 0..<min(a.count, b.count) {

@@ -36,14 +36,14 @@ final class BackupFixture {
         table.groupNames[0] = "root"
         guard let parent else {
             return SourcePlan(
-                source: source.directory, table: table, skipped: skipped, parent: nil, seen: nil, isFull: isFull,
+                source: source.directory, taking: &table, skipped: skipped, parent: nil, seen: nil, isFull: isFull,
                 reading: reading)
         }
         let contents = try self.contents(parent)
         guard let manifest = contents.manifest else { throw BackupError(.damaged, "no manifest") }
         let name = try BackupName(parent)
         return SourcePlan(
-            source: source.directory, table: table, skipped: skipped,
+            source: source.directory, taking: &table, skipped: skipped,
             parent: .init(name: name, manifest: manifest, directory: contents.directory),
             seen: try container.seen(name, manifest), isFull: isFull, reading: reading)
     }
