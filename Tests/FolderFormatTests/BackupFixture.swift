@@ -140,7 +140,8 @@ final class BackupFixture {
         let attributes = contents.table.attributes(of:)
         try build.finishDirectories(ownership: .byNumber(), attributes: attributes) { _, _ in }
         _ = try FileAttributes.apply(
-            attributes(0), to: target.directory.descriptor, now: try target.directory.status().owner, ownership: .byNumber())
+            attributes(0), to: target.directory.descriptor, now: try target.directory.status().owner,
+            ownership: .byNumber())
         return target
     }
 
