@@ -76,7 +76,9 @@ import Testing
                 case 1: #expect(side == exchange.from, "call \(number): \(answer) \(side)")
                 default: Issue.record("call \(number) of \(exchange.arguments), \(fault): \(answer)")
                 }
-                if answer.status == 1 { #expect(answer.errors.hasPrefix("error: ") || answer.errors.contains("\nerror: ")) }
+                if answer.status == 1 {
+                    #expect(answer.errors.hasPrefix("error: ") || answer.errors.contains("\nerror: "))
+                }
                 #expect(try Program(in: app).run("recover").status == 0)
                 #expect(try small.side(of: app) == side)
                 try expectNoConflicts(in: app)

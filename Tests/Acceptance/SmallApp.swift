@@ -68,8 +68,10 @@ struct SmallApp {
     }
 
     /// Which of the two trees `app` is, exactly.
-    func side(of app: TemporaryTree) throws -> Side {
-        let now = try TreeSnapshot(of: app.directory, ignoring: Self.ours)
+    func side(of app: TemporaryTree) throws -> Side { try side(of: app.directory) }
+
+    func side(of app: Directory) throws -> Side {
+        let now = try TreeSnapshot(of: app, ignoring: Self.ours)
         if now == old { return .old }
         if now == new { return .new }
         return .neither(old.differences(from: now) + ["--- and from the new tree:"] + new.differences(from: now))

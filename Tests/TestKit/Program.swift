@@ -85,6 +85,10 @@ extension TemporaryTree {
 
     package struct ToolFailed: Error {
         package let text: String
+
+        package init(text: String) {
+            self.text = text
+        }
     }
 }
 

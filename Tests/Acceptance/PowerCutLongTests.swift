@@ -1,0 +1,154 @@
+import Disk
+import Model
+import TestKit
+import Testing
+
+/// The power is cut at each call that changes something: the process dies, and what the file system had not yet written out is
+/// lost (T5). The image of a mounted file system, copied as it is, is what a disk would hold then.
+@Suite(.serialized, .enabled(if: runsLongTests, "make test-long runs it"))
+struct PowerCutLongTests {
+    /// A file system in a file that can be copied and mounted again and again.
+    private final class Image {
+        let file: String
+        let mountPoint: String
+        private let scratch: TemporaryTree
+
+        init(_ kind: String, megabytes: Int) throws {
+            scratch = try TemporaryTree()
+            file = scratch.path + "/image"
+            mountPoint = scratch.path + "/mounted"
+            try scratch.makeDirectory(entry("mounted"))
+            try Self.sh(
+                "truncate -s \(megabytes)M \(file) && mkfs.\(kind) \(kind == "ext4" ? "-q -J size=4" : "-q") \(file)")
+        }
+
+        private init(copying other: Image) throws {
+            scratch = try TemporaryTree()
+            file = scratch.path + "/image"
+            mountPoint = scratch.path + "/mounted"
+            try scratch.makeDirectory(entry("mounted"))
+            try Self.sh("cp --sparse=always \(other.file) \(file)")
+        }
+
+        /// What the disk holds now, whatever the mounted file system still keeps in memory.
+        func afterPowerCut() throws -> Image { try Image(copying: self) }
+
+        /// Nothing is written out by time, only by those who sync.
+        func mounted<R>(_ body: (String) throws -> R) throws -> R {
+            // xfs refuses a second file system with the same identity; ext4 knows no such option.
+            let isXFS = try ToolRun.run("blkid", ["-o", "value", "-s", "TYPE", file]).output.starts(with: "xfs".utf8)
+            try Self.sh("mount -o loop,\(isXFS ? "nouuid" : "commit=300") \(file) \(mountPoint)")
+            let result = Result { try body(mountPoint + "/app") }
+            try Self.sh("umount \(mountPoint)")
+            return try result.get()
+        }
+
+        static func sh(_ command: String) throws {
+            let run = try ToolRun.run("sh", ["-c", command])
+            guard run.status == 0 else {
+                throw TemporaryTree.ToolFailed(text: "\(command): \(String(decoding: run.errors, as: UTF8.self))")
+            }
+        }
+    }
+
+    /// The app of ``SmallApp`` on a file system of its own, `verbs` already run.
+    private func image(_ kind: String, of small: SmallApp, after verbs: [[String]]) throws -> Image {
+        let image = try Image(kind, megabytes: kind == "xfs" ? 320 : 24)
+        try image.mounted { app in
+            try Image.sh("cp -a \(small.tree.path) \(app)")
+            for verb in verbs {
+                let answer = try Program.run(verb + ["--app", app])
+                guard answer.status == 0 else { throw Program.UnexpectedAnswer(answer: answer) }
+            }
+        }
+        return image
+    }
+
+    private func sideAfterwards(_ app: String, _ small: SmallApp) throws -> SmallApp.Side {
+        try small.side(of: try Directory(path: app))
+    }
+
+    @Test(arguments: ["ext4", "xfs"])
+    func aPowerCutAtEachCallLeavesTheOldOrTheNewTree(kind: String) throws {
+        let small = try SmallApp()
+        let restore = ["restore", "one", "--skip-safety-backup"]
+        for (before, verb) in [([], restore), ([restore], ["undo"])] {
+            let start = try image(kind, of: small, after: before)
+            var ends: [String: Int] = [:]
+            for number in 1... {
+                let image = try start.afterPowerCut()
+                let (status, cut) = try image.mounted { app in
+                    let answer = try Program.run(
+                        verb + ["--app", app], environment: ["CHASTIPI_FAULT": "\(number):kill"])
+                    return (answer.status, try image.afterPowerCut())
+                }
+                let side = try cut.mounted { app in
+                    let recovered = try Program.run(["recover", "--app", app])
+                    #expect(recovered.status == 0, "call \(number): \(recovered)")
+                    return try sideAfterwards(app, small)
+                }
+                #expect(side == .old || side == .new, "\(kind), \(verb), call \(number): \(side)")
+                ends["\(side)", default: 0] += 1
+                if status == 0 {
+                    #expect(side == (before.isEmpty ? .new : .old), "what was reported must survive: \(side)")
+                    break
+                }
+            }
+            #expect(ends.count == 2, "\(ends)")
+        }
+    }
+
+    /// The process is killed first, and the power is cut while the recovery runs.
+    @Test func aPowerCutDuringTheRecoveryChangesNothing() throws {
+        let small = try SmallApp()
+        let start = try image("ext4", of: small, after: [])
+        let app = try small.tree.copied()
+        let count = try Program(in: app).countCalls("restore", ["one", "--skip-safety-backup"])
+        // The exchange is in the last part of a restore; every third call of it is enough for so many recoveries.
+        for number in stride(from: count / 2, through: count, by: 3) {
+            let killed = try start.afterPowerCut()
+            _ = try killed.mounted { app in
+                try Program.run(
+                    ["restore", "one", "--skip-safety-backup", "--app", app],
+                    environment: ["CHASTIPI_FAULT": "\(number):kill"])
+            }
+            for second in 1... {
+                let image = try killed.afterPowerCut()
+                let (status, cut) = try image.mounted { app in
+                    let answer = try Program.run(
+                        ["recover", "--app", app], environment: ["CHASTIPI_FAULT": "\(second):kill"])
+                    return (answer.status, try image.afterPowerCut())
+                }
+                let side = try cut.mounted { app in
+                    #expect(try Program.run(["recover", "--app", app]).status == 0)
+                    return try sideAfterwards(app, small)
+                }
+                #expect(side == .old || side == .new, "calls \(number), \(second): \(side)")
+                if status == 0 { break }
+            }
+        }
+    }
+
+    @Test func aPowerCutDuringACreateLeavesNothingHalf() throws {
+        let small = try SmallApp()
+        let start = try image("ext4", of: small, after: [])
+        for number in 1... {
+            let image = try start.afterPowerCut()
+            let (status, cut) = try image.mounted { app in
+                let answer = try Program.run(
+                    ["create", "--name", "two", "--app", app], environment: ["CHASTIPI_FAULT": "\(number):kill"])
+                return (answer.status, try image.afterPowerCut())
+            }
+            try cut.mounted { app in
+                let listed = try Program.run(["list", "--app", app])
+                #expect(try Program.run(["verify", "one", "--app", app]).status == 0, "call \(number)")
+                if listed.output.contains("two ") {
+                    #expect(try Program.run(["verify", "two", "--app", app]).status == 0, "call \(number)")
+                } else {
+                    #expect(status != 0, "a backup that was reported is gone")
+                }
+            }
+            if status == 0 { break }
+        }
+    }
+}
