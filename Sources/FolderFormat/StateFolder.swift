@@ -48,7 +48,7 @@ package struct StateFolder: Sendable {
     }
 
     func writeSeen(_ bytes: [UInt8], of name: BackupName) throws(DiskError) {
-        try directory.replaceFile("\(name.text).seen", with: bytes)
+        try directory.replaceCache("\(name.text).seen", with: bytes)
     }
 
     // MARK: What verifications found
@@ -88,7 +88,7 @@ package struct StateFolder: Sendable {
             .init("percent", JSONNumber(record.percent).map { .number($0) } ?? 100),
             .init("damage", record.damage.map { .string($0) } ?? .null),
         ])
-        try directory.replaceFile("\(name.text).verified", with: value.encode(pretty: true))
+        try directory.replaceCache("\(name.text).verified", with: value.encode(pretty: true))
     }
 
     /// Forgets what is known of a backup that is gone.
@@ -106,6 +106,6 @@ package struct StateFolder: Sendable {
     }
 
     func writeSizes(_ bytes: [UInt8]) throws(DiskError) {
-        try directory.replaceFile("sizes", with: bytes)
+        try directory.replaceCache("sizes", with: bytes)
     }
 }
