@@ -100,6 +100,15 @@ package final class Directory: Sendable {
         return try directory(name)
     }
 
+    /// Makes a directory for files of ours: what a default access control list of this directory would give to everything
+    /// made below it is taken away, so that files get exactly the attributes that we set.
+    package func makeOwnDirectory(_ name: some Collection<UInt8>) throws(DiskError) -> Directory {
+        let made = try makeDirectory(name)
+        let result = linux_remove_xattr(made.descriptor, "system.posix_acl_default")
+        if result != -ENODATA && result != -EOPNOTSUPP { try check(result, "remove the default ACL of", printable(name)) }
+        return made
+    }
+
     /// Opens the directory `name`, made if it is missing.
     package func directory(making name: some Collection<UInt8>) throws(DiskError) -> Directory {
         let result = withCString(name) { linux_mkdir(descriptor, $0, 0o700) }

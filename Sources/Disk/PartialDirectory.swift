@@ -16,7 +16,7 @@ package struct PartialDirectory: ~Copyable {
         self.container = container
         temporaryName = Array("\(Self.prefix)\(name.prefix(128)).\(token)".utf8)
         do throws(DiskError) {
-            directory = try container.makeDirectory(temporaryName)
+            directory = try container.makeOwnDirectory(temporaryName)
         } catch {
             // Its name is ours alone: what may stand there although the call failed has nothing in it.
             Self.remove(temporaryName, in: container)

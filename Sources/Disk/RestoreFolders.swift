@@ -49,9 +49,7 @@ package final class RestoreFolders {
         if let state = try Self.readState(in: own) {
             self.state = state
         } else {
-            if try own.status(of: ".gitignore".utf8) == nil {
-                try own.replaceFile(".gitignore", with: Array("*\n".utf8))
-            }
+            try Self.mark(own)
             state = RestoreState(token: randomHex(16), phase: .idle)
             try own.replaceFile("state", with: state.line)
             try app.fsync()
@@ -104,7 +102,7 @@ package final class RestoreFolders {
         let own = try app.directory(making: Self.name.utf8)
         if isNew {
             putBack(before.modified, on: app)
-            try own.replaceFile(".gitignore", with: Array("*\n".utf8))
+            try mark(own)
         }
         return try Lock("lock".utf8, in: own, mode: .shared, holder: holder)
     }
@@ -114,6 +112,15 @@ package final class RestoreFolders {
         guard try app.status(of: name.utf8) != nil else { return false }
         guard let state = try readState(in: try app.directory(name.utf8)) else { return false }
         return state.phase == .forward || state.phase == .backward
+    }
+
+    /// What keeps the folder out of repositories of git and, wherever the app is copied to, out of backups (promise 4).
+    private static func mark(_ own: Directory) throws(DiskError) {
+        for (name, text) in [(Array(".gitignore".utf8), "*\n"), (TreeWalk.marker, "Kept for chastipi-backup undo.\n")]
+        where try own.status(of: name) == nil {
+            var file = try NewFile(name, in: own)
+            try file.write(Array(text.utf8))
+        }
     }
 
     private static func putBack(_ time: Timestamp, on directory: Directory) {
@@ -230,9 +237,9 @@ extension RestoreFolders.Volume {
 
     /// Makes `restores/ID/{new,old}` with the directories that mirror the parents of `places` (S3).
     func makeTransaction(_ id: String, for places: [EntryPath]) throws(DiskError) {
-        let transaction = try own.directory(making: "restores".utf8).makeDirectory(id.utf8)
+        let transaction = try own.directory(making: "restores".utf8).makeOwnDirectory(id.utf8)
         for side in [RestoreSide.new, .old] {
-            let top = try transaction.makeDirectory(side.rawValue.utf8)
+            let top = try transaction.makeOwnDirectory(side.rawValue.utf8)
             var last: EntryPath?
             for place in places where place.parent != last {
                 last = place.parent

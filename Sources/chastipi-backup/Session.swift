@@ -65,8 +65,11 @@ final class Session: Sendable {
         }
         progress.clear()
         Terminal.ask("\(question) [y/N] ")
-        let answer = readLine(strippingNewline: true) ?? ""
+        // Nothing has begun: a signal ends it here, and does not wait for an answer.
+        var input = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
+        while poll(&input, 1, 100) == 0 { try checkStop() }
         try checkStop()
+        let answer = readLine(strippingNewline: true) ?? ""
         return ["y", "yes"].contains(answer.lowercased())
     }
 
