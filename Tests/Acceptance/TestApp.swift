@@ -85,6 +85,15 @@ final class TestApp: Sendable {
         return try TreeSnapshot(of: tree.directory, ignoring: ignored)
     }
 
+    /// The app is as it was, but for lines of the comparison that begin with one of `exceptions`.
+    func expect(
+        _ before: TreeSnapshot, but exceptions: String..., sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        let differences = before.differences(from: try snapshot())
+            .filter { line in !exceptions.contains { line.hasPrefix($0) } }
+        #expect(differences.isEmpty, "\(differences)", sourceLocation: sourceLocation)
+    }
+
     /// The names in `backups/`, hidden ones too, but for the files that lie beside backups.
     func backups(in folder: String? = nil) throws -> [String] {
         let beside: Set<String> = [".state", ".chastipi-backups", "RESTORE-BY-HAND.txt", "backup.yaml", "backup.sh"]
