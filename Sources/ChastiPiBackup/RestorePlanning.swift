@@ -47,7 +47,8 @@ struct RestorePlanning {
             do { return try ExclusionRule(rule.pattern, origin: rule.origin) } catch { return nil }
         }
         let only = try request.only.map { text in
-            guard let path = EntryPath(Self.trimmed(text)) else {
+            // Empty is what a script's unset variable leaves: no way to ask for everything.
+            guard !text.isEmpty, let path = EntryPath(Self.trimmed(text)) else {
                 throw BackupError(.usage, "'\(printable(text.utf8))' is no path inside the app")
             }
             return path

@@ -167,7 +167,8 @@ extension ManifestReader {
         record.group = extra?.group ?? group
         record.modified = modified
         Self.name(record.user, extra?.userName ?? (extra?.user == nil ? fields.userName : nil), in: &table.userNames)
-        Self.name(record.group, extra?.groupName ?? (extra?.group == nil ? fields.groupName : nil), in: &table.groupNames)
+        Self.name(
+            record.group, extra?.groupName ?? (extra?.group == nil ? fields.groupName : nil), in: &table.groupNames)
         if let extra, extra.mode != nil || extra.extra.lacksExtended {
             held[index] = .init(user: user, group: group, mode: mode, lacksExtended: extra.extra.lacksExtended)
         }

@@ -132,8 +132,14 @@ package struct ManifestWriter: ~Copyable {
     }
 
     private mutating func hex(_ byte: UInt8) {
-        bytes.append(SHA256Digest.hexDigit(byte >> 4))
-        bytes.append(SHA256Digest.hexDigit(byte & 15))
+        bytes.append(Self.hexDigit(byte >> 4))
+        bytes.append(Self.hexDigit(byte & 15))
+    }
+
+    /// Here and not in Model: across modules it would be a call for each of millions of digits.
+    @inline(__always)
+    private static func hexDigit(_ value: UInt8) -> UInt8 {
+        value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") - 10 + value
     }
 
     private mutating func escaped(_ value: some Sequence<UInt8>) {

@@ -4,8 +4,9 @@ import Model
 /// What a format is given to write: the entries of a source, and for each where its bytes come from. Formats open bytes
 /// through the plan and never by path; the plan decides what is unchanged.
 package struct SourcePlan: Sendable {
-    /// The previous backup, whose files may be shared.
-    package struct Parent: Sendable {
+    /// The previous backup, whose files may be shared. A class: workers take hold of it for each file, and a value would
+    /// have them count the references of all that is in it.
+    package final class Parent: Sendable {
         package let name: BackupName
         package let manifest: Manifest
         /// Its folder.

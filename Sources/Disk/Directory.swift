@@ -105,7 +105,9 @@ package final class Directory: Sendable {
     package func makeOwnDirectory(_ name: some Collection<UInt8>) throws(DiskError) -> Directory {
         let made = try makeDirectory(name)
         let result = linux_remove_xattr(made.descriptor, "system.posix_acl_default")
-        if result != -ENODATA && result != -EOPNOTSUPP { try check(result, "remove the default ACL of", printable(name)) }
+        if result != -ENODATA && result != -EOPNOTSUPP {
+            try check(result, "remove the default ACL of", printable(name))
+        }
         return made
     }
 

@@ -43,6 +43,9 @@ package struct DiskError: Error, Sendable {
         number == EPERM || code == .tooManyLinks || code == .unsupported || code == .crossesDevices
     }
 
+    /// Whether the file system has no symbolic links: symlink(2) says so with EPERM, as on a USB stick.
+    package var meansNoSymbolicLink: Bool { number == EPERM || code == .unsupported }
+
     /// A clause: `permission denied`.
     package var reason: String {
         if let explanation { return explanation }

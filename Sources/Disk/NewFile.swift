@@ -72,18 +72,28 @@ package struct NewFile: ~Copyable {
 extension Directory {
     /// Puts `bytes` at `name`, in place of what stands there: all of it or nothing, and durable when this returns.
     package func replaceFile(_ name: String, with bytes: [UInt8]) throws(DiskError) {
+        try putInPlace(name, bytes, isDurable: true)
+        try fsync()
+    }
+
+    /// The same for what may be lost, such as a cache: after a power cut it may be the old one, missing or cut off. Two
+    /// syncs for each would take longer than what they save, and wear out a card.
+    package func replaceCache(_ name: String, with bytes: [UInt8]) throws(DiskError) {
+        try putInPlace(name, bytes, isDurable: false)
+    }
+
+    private func putInPlace(_ name: String, _ bytes: [UInt8], isDurable: Bool) throws(DiskError) {
         let temporary = Array((name + ".tmp").utf8)
         if try status(of: temporary) != nil { try unlink(temporary) }
         do throws(DiskError) {
             var file = try NewFile(temporary, in: self)
             try file.write(bytes)
-            try file.fsync()
+            if isDurable { try file.fsync() }
         } catch {
             // The first error is what the caller must hear; the leftover is removed before the next write.
             withCString(temporary) { _ = linux_unlink(descriptor, $0) }
             throw error
         }
         try replace(name.utf8, by: temporary)
-        try fsync()
     }
 }

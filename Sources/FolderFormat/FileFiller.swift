@@ -93,8 +93,7 @@ final class FileFiller: Sendable {
     ) throws -> FilledEntry {
         let name = plan.table.withName(of: index) { Array($0) }
         if plan.table[index].kind == .link {
-            try target.makeLink(name, to: plan.table.target(of: index))
-            return try finishLink(index, name, in: target)
+            return try makeLink(index, name, in: target)
         }
         if case .shared(let old) = plan.content(of: index), let parent = plan.parent,
             let shared = try share(index, name, from: old, of: parent, places, in: target)
@@ -104,8 +103,16 @@ final class FileFiller: Sendable {
         return try copy(index, name, places, in: target, &state)
     }
 
-    private func finishLink(_ index: Int, _ name: [UInt8], in target: Directory) throws -> FilledEntry {
+    private func makeLink(_ index: Int, _ name: [UInt8], in target: Directory) throws -> FilledEntry {
         var entry = FilledEntry(index: index)
+        do throws(DiskError) {
+            try target.makeLink(name, to: plan.table.target(of: index))
+        } catch {
+            guard error.meansNoSymbolicLink else { throw error }
+            entry.skipped = Skipped(
+                path: plan.table.path(of: index), reason: "the backup directory's file system holds no symbolic links")
+            return entry
+        }
         let unset = try FileAttributes.apply(
             plan.table.attributes(of: index), toLink: name, in: target, ownership: ownership)
         if !unset.isEmpty, let status = try target.status(of: name) {

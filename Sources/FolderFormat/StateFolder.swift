@@ -48,7 +48,7 @@ package struct StateFolder: Sendable {
     }
 
     func writeSeen(_ bytes: [UInt8], of name: BackupName) throws(DiskError) {
-        try directory.replaceFile("\(name.text).seen", with: bytes)
+        try directory.replaceCache("\(name.text).seen", with: bytes)
     }
 
     // MARK: What verifications found
@@ -68,16 +68,27 @@ package struct StateFolder: Sendable {
             let seal = SHA256Digest(hex: Array(hex.utf8)), let text = value["time"]?.stringValue,
             let time = LocalTime(rfc3339: text), let percent = value["percent"]?.doubleValue
         else { return nil }
-        return VerificationRecord(seal: seal, time: time, percent: percent, damage: value["damage"]?.stringValue)
+        let damage = value["damage"]?.stringValue.map { text in
+            // Written by us it is safe to print; but anyone may have written here.
+            text.unicodeScalars.contains { $0.properties.generalCategory == .control } ? printable(text.utf8) : text
+        }
+        return VerificationRecord(seal: seal, time: time, percent: percent, damage: damage)
     }
 
     func write(_ record: VerificationRecord, of name: BackupName) throws(DiskError) {
+        // A part that was right says nothing of the rest: it takes neither known damage nor a full verification away.
+        let known = verification(name)
+        if record.damage == nil, record.percent < 100, let known, known.seal == record.seal,
+            known.damage != nil || known.percent >= record.percent
+        {
+            return
+        }
         let value = JSONValue.object([
             .init("seal", .string(record.seal.hex)), .init("time", .string(record.time.rfc3339)),
             .init("percent", JSONNumber(record.percent).map { .number($0) } ?? 100),
             .init("damage", record.damage.map { .string($0) } ?? .null),
         ])
-        try directory.replaceFile("\(name.text).verified", with: value.encode(pretty: true))
+        try directory.replaceCache("\(name.text).verified", with: value.encode(pretty: true))
     }
 
     /// Forgets what is known of a backup that is gone.
@@ -95,6 +106,6 @@ package struct StateFolder: Sendable {
     }
 
     func writeSizes(_ bytes: [UInt8]) throws(DiskError) {
-        try directory.replaceFile("sizes", with: bytes)
+        try directory.replaceCache("sizes", with: bytes)
     }
 }

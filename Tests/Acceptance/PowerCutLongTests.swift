@@ -43,6 +43,16 @@ struct PowerCutLongTests {
             return try result.get()
         }
 
+        /// Mounts this one, and `other` at `place` in it.
+        func mounted<R>(with other: Image, at place: String, _ body: (String) throws -> R) throws -> R {
+            try mounted { app in
+                try Self.sh("mount -o loop,commit=300 \(other.file) \(app)/\(place)")
+                let result = Result { try body(app) }
+                try Self.sh("umount \(app)/\(place)")
+                return try result.get()
+            }
+        }
+
         static func sh(_ command: String) throws {
             let run = try ToolRun.run("sh", ["-c", command])
             guard run.status == 0 else {
@@ -96,6 +106,42 @@ struct PowerCutLongTests {
             }
             #expect(ends.count == 2, "\(ends)")
         }
+    }
+
+    /// File systems persist independently of each other: only syncing all of them before each commit point orders them (M2).
+    @Test func aPowerCutWithASecondFileSystemLeavesTheOldOrTheNewTree() throws {
+        let small = try SmallApp()
+        let data = try Image("ext4", megabytes: 24)
+        try data.mounted { root in
+            let top = root.dropLast("/app".count)
+            try Image.sh("rmdir \(top)/lost+found && cp -a \(small.tree.path)/data/. \(top)/")
+        }
+        let app = try Image("ext4", megabytes: 24)
+        try app.mounted { path in
+            // Only what is on the second file system goes, so that its mount point's directory stays as it is.
+            try Image.sh(
+                "cp -a \(small.tree.path) \(path) && rm -rf \(path)/data/* && touch -d 2001-01-01 \(path)/data")
+            try Image.sh("touch -r \(small.tree.path) \(path)")
+        }
+        var ends: [String: Int] = [:]
+        for number in 1... {
+            let (first, second) = (try app.afterPowerCut(), try data.afterPowerCut())
+            let (status, cut) = try first.mounted(with: second, at: "data") { path in
+                let answer = try Program.run(
+                    ["restore", "one", "--skip-safety-backup", "--app", path],
+                    environment: ["CHASTIPI_FAULT": "\(number):kill"])
+                return (answer.status, (try first.afterPowerCut(), try second.afterPowerCut()))
+            }
+            let side = try cut.0.mounted(with: cut.1, at: "data") { path in
+                let recovered = try Program.run(["recover", "--app", path])
+                #expect(recovered.status == 0, "call \(number): \(recovered)")
+                return try sideAfterwards(path, small)
+            }
+            #expect(side == .old || side == .new, "call \(number): \(side)")
+            ends["\(side)", default: 0] += 1
+            if status == 0 { break }
+        }
+        #expect(ends.count == 2, "\(ends)")
     }
 
     /// The process is killed first, and the power is cut while the recovery runs.

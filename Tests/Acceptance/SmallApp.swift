@@ -71,7 +71,11 @@ struct SmallApp {
     func side(of app: TemporaryTree) throws -> Side { try side(of: app.directory) }
 
     func side(of app: Directory) throws -> Side {
-        let now = try TreeSnapshot(of: app, ignoring: Self.ours)
+        var now = try TreeSnapshot(of: app, ignoring: Self.ours)
+        for path in now.entries.keys
+        where path.components.contains(where: { $0.starts(with: ".chastipi-mount-".utf8) }) {
+            now[path] = nil
+        }
         if now == old { return .old }
         if now == new { return .new }
         return .neither(old.differences(from: now) + ["--- and from the new tree:"] + new.differences(from: now))

@@ -52,6 +52,9 @@ import Testing
         try fixture.backups.overwrite(entry("one/a"), at: 0, with: [0])
         try verify()
         #expect(try backup(fixture, "one").state == .damaged("a: its content is not what was backed up"))
+        // A sample that happens to read something else does not heal it.
+        try verify(percent: 0.0001)
+        #expect(try backup(fixture, "one").state == .damaged("a: its content is not what was backed up"))
         // Bound to the seal: another backup of the same name is another matter.
         _ = try fixture.container.remove(name)
         try fixture.create("one")

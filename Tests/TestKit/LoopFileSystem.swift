@@ -29,8 +29,11 @@ package final class LoopFileSystem: Sendable {
 
     deinit {
         do {
-            let result = try ToolRun.run("umount", [path])
-            guard result.status == 0 else { return print("warning: \(path) is still mounted") }
+            // Lazily: a process that another test starts may hold copies of our descriptors for a moment.
+            let result = try ToolRun.run("umount", ["--lazy", path])
+            guard result.status == 0 else {
+                return print("warning: \(path) is still mounted: \(String(decoding: result.errors, as: UTF8.self))")
+            }
         } catch {
             return print("warning: \(path) is still mounted: \(error)")
         }
