@@ -88,8 +88,14 @@ import Testing
         #expect(try app.shell("tail -c 4 data/huge; head -c 4 data/huge") == "tailhead")
     }
 
+    /// A kernel that lacks it cannot be helped by installing anything.
+    private static let hasVfat: Bool = {
+        let list = try? ToolRun.run("sh", ["-c", "grep -qw vfat /proc/filesystems || modprobe -qn vfat"])
+        return list?.status == 0
+    }()
+
     /// vfat has no owners, links or modes: the backup works or says clearly what cannot be.
-    @Test(.enabled(if: Needs.isRoot, Needs.isRootText))
+    @Test(.enabled(if: Needs.isRoot, Needs.isRootText), .enabled(if: hasVfat, "this kernel has no vfat"))
     func aBackupDirectoryOnVfatWorksOrSaysWhatItCannotKeep() throws {
         guard let system = try Needs.system("vfat", megabytes: 64) else { return }
         let app = try TestApp()
@@ -113,7 +119,7 @@ import Testing
         try app.done("delete", "one", "--yes", "--backup-dir", system.path)
     }
 
-    @Test(.enabled(if: Needs.isRoot, Needs.isRootText))
+    @Test(.enabled(if: Needs.isRoot, Needs.isRootText), .enabled(if: hasVfat, "this kernel has no vfat"))
     func whatVfatCannotHoldIsSaid() throws {
         guard let system = try Needs.system("vfat", megabytes: 64) else { return }
         let app = try TestApp()
