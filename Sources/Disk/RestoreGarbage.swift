@@ -136,7 +136,8 @@ private struct SideClearing {
         try directory.removeEmptyDirectory(name)
     }
 
-    private mutating func clear(_ directory: Directory, of listing: EntryTable, at index: Int, place: EntryPath) throws {
+    private mutating func clear(_ directory: Directory, of listing: EntryTable, at index: Int, place: EntryPath) throws
+    {
         // Level by level, without recursion: a tree can be deeper than a process has descriptors.
         var levels = [index]
         var next = 0

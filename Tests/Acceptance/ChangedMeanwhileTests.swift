@@ -143,7 +143,7 @@ import Testing
             return (app, answer.status == 137)
         }
         var halves: [Int] = []
-        for second in number + 1 ... number + 500 {
+        for second in number + 1...number + 500 {
             let (app, isDead) = try kill(at: second)
             guard isDead else { break }
             // At first the state still says forward.

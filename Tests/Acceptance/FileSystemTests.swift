@@ -60,7 +60,8 @@ import Testing
         #expect(second.status == 0, "\(second)")
         try app.done("verify", "--all")
         try app.shell(
-            "for name in * .[!.]*; do case $name in backups|.chastipi) ;; *) rm -rf -- \"$name\"; esac; done; echo x > new")
+            "for name in * .[!.]*; do case $name in backups|.chastipi) ;; *) rm -rf -- \"$name\"; esac; done; echo x > new"
+        )
         #expect(try app.snapshot().entries.count == 2)
         let destroyed = try app.snapshot()
         let restored = try app.done("restore", "one")
@@ -147,7 +148,8 @@ import Testing
             """)
         try app.done("create", "--name", "one")
         #expect(try app.done("show", "one").output.contains(/entries: (99|10\d)\d{3}/))
-        let sum = "find . -path ./backups -prune -o -path ./.chastipi -prune -o -printf '%p %m %s %T@\\n' | sort | sha256sum"
+        let sum =
+            "find . -path ./backups -prune -o -path ./.chastipi -prune -o -printf '%p %m %s %T@\\n' | sort | sha256sum"
         let before = try app.shell(sum)
         try app.shell("rm -rf data/[0-4]; for d in data/5/*; do echo changed > $d/faaa; done")
         let changed = try app.shell(sum)

@@ -217,14 +217,16 @@ import Testing
     /// As nohup does it.
     @Test func aHangupThatIsIgnoredStaysSo() throws {
         let app = try TestApp()
-        let script = "trap '' HUP; '\(Program.path)' create --name one --app '\(app.path)' & sleep 0.1; kill -HUP $!; wait $!"
+        let script =
+            "trap '' HUP; '\(Program.path)' create --name one --app '\(app.path)' & sleep 0.1; kill -HUP $!; wait $!"
         #expect(try ToolRun.run("bash", ["-c", script]).status == 0)
         try app.expectIntact(["one"])
     }
 
     @Test func aReaderThatGoesAwayIsNoError() throws {
         let app = try TestApp()
-        try app.shell("mkdir data/many; cd data/many; seq -f 'a file with quite a long name %g' 5000 | xargs -d '\\n' touch")
+        try app.shell(
+            "mkdir data/many; cd data/many; seq -f 'a file with quite a long name %g' 5000 | xargs -d '\\n' touch")
         try app.done("create", "--name", "one")
         for verb in ["list", "list --json", "show one --files", "show one --files --json", "--help"] {
             let options = verb == "--help" ? "" : "--app '\(app.path)'"

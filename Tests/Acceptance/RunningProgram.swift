@@ -65,7 +65,9 @@ extension TestApp {
     func startHeldCreate(_ name: String, sourceLocation: SourceLocation = #_sourceLocation) throws -> RunningProgram {
         let create = try start("create", "--full", "--name", name)
         let isHeld = try create.wait {
-            try FileManager.default.contentsOfDirectory(atPath: path + "/backups").contains { $0.hasPrefix(".partial-") }
+            try FileManager.default.contentsOfDirectory(atPath: path + "/backups").contains {
+                $0.hasPrefix(".partial-")
+            }
         }
         create.hold()
         if !isHeld { Issue.record("the create is over already: \(try create.end())", sourceLocation: sourceLocation) }
@@ -89,4 +91,3 @@ extension TestApp {
         }
     }
 }
-
