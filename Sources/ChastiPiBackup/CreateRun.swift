@@ -80,6 +80,13 @@ struct CreateRun {
         if selection.takesAll { table[0].flags.remove(.ancestor) }
         Self.nameOwners(in: &table)
         let items = ItemPresence(order.items, in: table)
+        // A backup of nothing that looks like a success is how a wrong --app goes unnoticed. Before a restore it is right:
+        // the app may have been destroyed.
+        if items.present.isEmpty && order.trigger != .preRestore {
+            throw BackupError(
+                .refused, "nothing to back up: \(printable(places.appPath.utf8)) has none of the items",
+                advice: "Is it the app's directory? 'config show' lists the items, --item names others")
+        }
         for item in items.linksOut {
             run.report(.warning("\(item) is a symbolic link out of the app: what it points to is not covered"))
         }
