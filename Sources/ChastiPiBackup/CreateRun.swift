@@ -6,7 +6,7 @@ import Model
 import Workers
 
 /// Makes one folder backup: scan, join with the parent, write.
-struct CreateRun {
+struct CreateRun: Sendable {
     let places: AppPlaces
     let container: FolderContainer
     let pool: ThreadPool
@@ -73,6 +73,8 @@ struct CreateRun {
     private func prepare(_ order: Order) throws -> Prepared {
         let reading = run.clock.wall()
         let selection = order.selection
+        // Reading the parent takes as long as a part of the walk: so it is done beside it.
+        let parentReading = BackgroundResult { try newestParent() }
         var (table, skipped, uncovered) = try scan(
             TreeWalk(of: places.app, containers: try places.containers()) { path, kind, parent in
                 selection.decision(path, kind: kind, parent: parent)
@@ -90,7 +92,7 @@ struct CreateRun {
         for item in items.linksOut {
             run.report(.warning("\(item) is a symbolic link out of the app: what it points to is not covered"))
         }
-        let parent = try newestParent()
+        let parent = try parentReading.get()
         let isFull = order.isFull || isFullReadDue(order.fullReadDays, since: parent?.lastFull)
         let plan = SourcePlan(
             source: places.app, taking: &table, skipped: skipped, parent: isFull ? nil : parent?.parent,
