@@ -116,6 +116,7 @@ public struct BackupManager: Sendable {
                 result = try RestoreRun(planning: planning, folders: folders, makeSafetyBackup: safety).apply(plan)
             }
             if recovery.direction != .none { result.warnings.append(AppSession.told(recovery)) }
+            result.take(recovery.report)
             return result
         }
     }
