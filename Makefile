@@ -13,7 +13,7 @@ help:
 	@echo 'make check          format, imports, sizes, shell scripts'
 	@echo 'make kit APP=DIR    put backups/ with backup.sh and the program into an app'
 	@echo 'make install        below PREFIX (/usr/local), with DESTDIR in front'
-	@echo 'make bench          compare with other tools'
+	@echo 'make bench          compare with other tools (ARGS="--files 1000 --large-mb 64" for a small run)'
 	@echo 'make clean          remove what was built'
 	@echo 'Debian packages that are missing are installed (with sudo) unless CHASTIPI_NO_INSTALL=1.'
 
@@ -38,8 +38,9 @@ kit:
 install:
 	@Scripts/install
 
-bench:
-	@if [ -x Benchmarks/run ]; then Scripts/install-packages build bench && Benchmarks/run; else echo 'There is no Benchmarks/run here.'; fi
+bench: build
+	@Scripts/install-packages bench
+	@Benchmarks/run $(ARGS)
 
 clean:
 	rm -rf .build

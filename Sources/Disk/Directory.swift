@@ -105,7 +105,9 @@ package final class Directory: Sendable {
     package func makeOwnDirectory(_ name: some Collection<UInt8>) throws(DiskError) -> Directory {
         let made = try makeDirectory(name)
         let result = linux_remove_xattr(made.descriptor, "system.posix_acl_default")
-        if result != -ENODATA && result != -EOPNOTSUPP { try check(result, "remove the default ACL of", printable(name)) }
+        if result != -ENODATA && result != -EOPNOTSUPP {
+            try check(result, "remove the default ACL of", printable(name))
+        }
         return made
     }
 
@@ -139,6 +141,17 @@ package final class Directory: Sendable {
             withCString(newName) { linux_rename_noreplace(descriptor, from, other.descriptor, $0) }
         }
         try check(result, "move", printable(name))
+    }
+
+    /// The same for a directory within this one, also where the file system knows no such move (NFS): a directory is never
+    /// put in the place of anything but an empty one, and that nothing stands there has been looked up.
+    package func moveDirectory(_ name: some Collection<UInt8>, as newName: some Collection<UInt8>) throws(DiskError) {
+        do throws(DiskError) {
+            try move(name, to: self, as: newName)
+        } catch {
+            guard error.number == EINVAL, try status(of: newName) == nil else { throw error }
+            try replace(newName, by: name)
+        }
     }
 
     /// Moves `name` to `newName` in this directory, in place of what stands there.

@@ -119,7 +119,8 @@ struct PowerCutLongTests {
         let app = try Image("ext4", megabytes: 24)
         try app.mounted { path in
             // Only what is on the second file system goes, so that its mount point's directory stays as it is.
-            try Image.sh("cp -a \(small.tree.path) \(path) && rm -rf \(path)/data/* && touch -d 2001-01-01 \(path)/data")
+            try Image.sh(
+                "cp -a \(small.tree.path) \(path) && rm -rf \(path)/data/* && touch -d 2001-01-01 \(path)/data")
             try Image.sh("touch -r \(small.tree.path) \(path)")
         }
         var ends: [String: Int] = [:]

@@ -48,12 +48,14 @@ struct RestoreVerb: Verb {
             return ExchangeReporting(session: session).report(
                 result, command: "restore", done: "restored \(printable(backup.utf8)) to \(printable(to.utf8))")
         }
+        var name = printable(backup.utf8)
         let result = try manager.restore(request) { plan in
+            name = plan.backup
             session.tell(RestorePlanText(plan, isVerbose: session.options.verbose).lines)
             return try session.confirm("Restore \(plan.backup)?", yes: change.yes, otherwise: .goOn)
         }
         return ExchangeReporting(session: session).report(
-            result, command: "restore", done: "restored \(printable(backup.utf8)); 'undo' takes it back")
+            result, command: "restore", done: "restored \(name); 'undo' takes it back")
     }
 
     private func preview(_ manager: BackupManager, _ request: RestoreRequest, _ session: Session) throws -> Int32 {
