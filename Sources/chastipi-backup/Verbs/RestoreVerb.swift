@@ -123,7 +123,7 @@ struct ExchangeReporting {
         for warning in result.warnings { session.warn(warning) }
         var lines = result.notKept.map { "not kept: \($0)" }
         lines += result.conflicts.map { "kept aside: \($0.path) was found there and is now in \($0.keptAt)" }
-        session.tell(abbreviated(lines, most: 50, verbose: session.options.verbose))
+        session.insist(abbreviated(lines, most: 50, verbose: session.options.verbose))
         if let safety = result.safetyBackup { session.tell(["safety backup: \(safety)"]) }
         session.print(.command(command, members(result)), text: { [sentence(result, done)] })
         if case .doneDespite = result.ending { return ExitStatus.incomplete }
