@@ -334,9 +334,18 @@ void linux_catch_signals(int fd) {
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    // nohup: a hangup that is ignored shall stay so.
+    struct sigaction before;
+    if (sigaction(SIGHUP, NULL, &before) != 0 || before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL);
     action.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &action, NULL);
+    // Whoever started us may have blocked them, as worker threads do; that is inherited, and they would wait for ever.
+    sigset_t caught;
+    sigemptyset(&caught);
+    sigaddset(&caught, SIGINT);
+    sigaddset(&caught, SIGTERM);
+    sigaddset(&caught, SIGHUP);
+    sigprocmask(SIG_UNBLOCK, &caught, NULL);
 }
 
 int linux_pipe(int fds[2]) { RESULT(pipe2(fds, O_CLOEXEC)); }

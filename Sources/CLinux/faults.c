@@ -14,7 +14,7 @@ typedef int translation_unit_is_not_empty;
 #include <unistd.h>
 
 static atomic_long calls;
-static long fault_number;
+static long fault_number, kill_number;
 static int fault_repeats, fault_kills;
 static struct fault planned;
 static const char *count_file;
@@ -47,6 +47,8 @@ __attribute__((constructor)) static void read_plan(void) {
     count_file = getenv("CHASTIPI_FAULT_COUNT");
     if (count_file) atexit(write_count);
     const char *plan = getenv("CHASTIPI_FAULT");
+    const char *second = getenv("CHASTIPI_FAULT_THEN_KILL");
+    if (second) kill_number = strtol(second, 0, 10);
     if (!plan) return;
     char *rest;
     fault_number = strtol(plan, &rest, 10);
@@ -67,6 +69,10 @@ __attribute__((constructor)) static void read_plan(void) {
 struct fault fault_at_this_call(void) {
     long number = atomic_fetch_add(&calls, 1) + 1;
     struct fault none = {fault_none, 0};
+    if (kill_number != 0 && number == kill_number) {
+        kill(getpid(), SIGKILL);
+        for (;;) pause();
+    }
     if (fault_number == 0 || number < fault_number || (number > fault_number && !fault_repeats)) return none;
     if (fault_kills) {
         kill(getpid(), SIGKILL);

@@ -4,6 +4,7 @@
 //   CHASTIPI_FAULT=N+:WHAT    at that call and every later one
 //   WHAT: kill (SIGKILL before the call), short (half of a write is done), an errno's name such as EIO (the call is not
 //   made and fails), or late-EIO and the like (the call is made and reported as failed)
+//   CHASTIPI_FAULT_THEN_KILL=N  SIGKILL before the N-th call as well: a kill while a failed run takes everything back
 //   CHASTIPI_FAULT_COUNT=FILE the number of calls that were made, written when the process exits
 #pragma once
 

@@ -29,6 +29,11 @@ struct AppPlaces: Sendable {
         do throws(DiskError) {
             return try Directory(path: backupPath)
         } catch {
+            if error.code == .notDirectory {
+                throw BackupError(
+                    .system, "the backup directory \(printable(backupPath.utf8)) is not a directory",
+                    advice: "Name another with --backup-dir")
+            }
             guard error.code == .notFound else { throw error }
             return nil
         }

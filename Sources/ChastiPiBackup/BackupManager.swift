@@ -54,6 +54,7 @@ public struct BackupManager: Sendable {
     /// What ``create(_:)`` would save. Nothing changes.
     public func previewCreate(_ request: CreateRequest) throws -> CreateResult {
         try Self.reporting {
+            try tellPending()
             let directory = try places.existingBackups() ?? places.app
             let container = FolderContainer(directory, pool: pool, in: run)
             return try Creating(manager: self, container: container).preview(request)
@@ -70,6 +71,7 @@ public struct BackupManager: Sendable {
     /// One backup with all that is known of it: `backup` is a name, `latest`, or a path.
     public func show(_ backup: String, withEntries: Bool) throws -> BackupDetails {
         try Self.reporting {
+            try tellPending()
             let today = try selection(for: CreateRequest())
             return try Looking(places: places, pool: pool, run: run).show(
                 backup, withEntries: withEntries, today: today)
@@ -78,14 +80,20 @@ public struct BackupManager: Sendable {
 
     /// Reads backups back and compares every byte.
     public func verify(_ request: VerifyRequest) throws -> [Verification] {
-        try Self.reporting { try Looking(places: places, pool: pool, run: run).verify(request) }
+        try Self.reporting {
+            try tellPending()
+            return try Looking(places: places, pool: pool, run: run).verify(request)
+        }
     }
 
     // MARK: Restoring
 
     /// What ``restore(_:confirm:)`` would do. Nothing changes.
     public func previewRestore(_ request: RestoreRequest) throws -> RestorePlan {
-        try Self.reporting { try planning(request).plan() }
+        try Self.reporting {
+            try tellPending()
+            return try planning(request).plan()
+        }
     }
 
     /// Puts a backup back into the app, all or nothing. `confirm` sees the plan; if it says no, nothing changes.
@@ -108,6 +116,7 @@ public struct BackupManager: Sendable {
                 result = try RestoreRun(planning: planning, folders: folders, makeSafetyBackup: safety).apply(plan)
             }
             if recovery.direction != .none { result.warnings.append(AppSession.told(recovery)) }
+            result.take(recovery.report)
             return result
         }
     }
@@ -158,6 +167,13 @@ public struct BackupManager: Sendable {
 }
 
 extension BackupManager {
+    /// Who only looks does not recover, but says that it is due (promise 7).
+    private func tellPending() throws {
+        if try RestoreFolders.isRecoveryPending(in: places.app) {
+            run.report(.warning("a restore was interrupted: run 'recover'"))
+        }
+    }
+
     private func planning(_ request: RestoreRequest) throws -> RestorePlanning {
         RestorePlanning(
             places: places, found: try places.open(request.backup, pool: pool, in: run), request: request,

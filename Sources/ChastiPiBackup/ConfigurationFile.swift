@@ -59,7 +59,10 @@ struct ConfigurationReader {
     ]
 
     mutating func read(_ text: String) throws -> Configuration {
-        // An alias could stand for another a thousand times over; nothing here needs one.
+        // An alias could stand for another a thousand times over; nothing here needs one, and a forgotten quote looks like one.
+        if let problem = PlainYAML.problem(in: text) {
+            throw BackupError(.configuration, "\(file):\(problem.line):\(problem.column): \(problem.message)")
+        }
         guard let node = try compose(text) else { return configuration }
         guard let mapping = node.mapping else {
             if node.scalar?.string.isEmpty == true { return configuration }
@@ -77,7 +80,7 @@ struct ConfigurationReader {
 
     private func compose(_ text: String) throws -> Node? {
         do {
-            return try Yams.compose(yaml: text)
+            return try Parser(yaml: text, encoding: .utf8).singleRoot()
         } catch let error as YamlError {
             throw BackupError(.configuration, "\(file) is not valid YAML: \(Self.firstLine("\(error)"))")
         }
@@ -169,7 +172,7 @@ struct ConfigurationReader {
 
     private func unknown(_ key: String, _ node: Node) -> BackupError {
         let nearest = Self.keys.map(\.name).min { Self.distance($0, key) < Self.distance($1, key) } ?? ""
-        let hint = Self.distance(nearest, key) <= 3 ? "; did you mean '\(nearest)'?" : ""
+        let hint = Self.distance(nearest, key) <= max(1, key.utf8.count / 3) ? "; did you mean '\(nearest)'?" : ""
         let known = Self.keys.map(\.name).joined(separator: ", ")
         return BackupError(
             .configuration, "\(problem(node, "there is no key '\(printable(key.utf8.prefix(60)))'").message)\(hint)",

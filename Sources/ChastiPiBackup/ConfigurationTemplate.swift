@@ -12,12 +12,12 @@ extension BackupManager {
                 throw BackupError(
                     .refused, "\(printable(path.utf8)) exists already", advice: "Edit it, or move it away first")
             }
-            try backups.replaceFile(name, with: Array(Self.template.utf8))
+            try backups.replaceFile(name, with: Array(Self.configurationTemplate.utf8))
             return path
         }
     }
 
-    private static var template: String {
+    static var configurationTemplate: String {
         let items = ItemPattern.defaults.map { "#  - \"\($0.text)\"" }.joined(separator: "\n")
         let exclusions = Exclusions.defaults.rules.map { "\($0)" }.joined(separator: ", ")
         return """

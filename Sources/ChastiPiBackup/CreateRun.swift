@@ -6,7 +6,7 @@ import Model
 import Workers
 
 /// Makes one folder backup: scan, join with the parent, write.
-struct CreateRun {
+struct CreateRun: Sendable {
     let places: AppPlaces
     let container: FolderContainer
     let pool: ThreadPool
@@ -73,6 +73,8 @@ struct CreateRun {
     private func prepare(_ order: Order) throws -> Prepared {
         let reading = run.clock.wall()
         let selection = order.selection
+        // Reading the parent takes as long as a part of the walk: so it is done beside it.
+        let parentReading = BackgroundResult { try newestParent() }
         var (table, skipped, uncovered) = try scan(
             TreeWalk(of: places.app, containers: try places.containers()) { path, kind, parent in
                 selection.decision(path, kind: kind, parent: parent)
@@ -80,10 +82,17 @@ struct CreateRun {
         if selection.takesAll { table[0].flags.remove(.ancestor) }
         Self.nameOwners(in: &table)
         let items = ItemPresence(order.items, in: table)
+        // A backup of nothing that looks like a success is how a wrong --app goes unnoticed. Before a restore it is right:
+        // the app may have been destroyed.
+        if items.present.isEmpty && order.trigger != .preRestore {
+            throw BackupError(
+                .refused, "nothing to back up: \(printable(places.appPath.utf8)) has none of the items",
+                advice: "Is it the app's directory? 'config show' lists the items, --item names others")
+        }
         for item in items.linksOut {
             run.report(.warning("\(item) is a symbolic link out of the app: what it points to is not covered"))
         }
-        let parent = try newestParent()
+        let parent = try parentReading.get()
         let isFull = order.isFull || isFullReadDue(order.fullReadDays, since: parent?.lastFull)
         let plan = SourcePlan(
             source: places.app, taking: &table, skipped: skipped, parent: isFull ? nil : parent?.parent,

@@ -143,6 +143,17 @@ package final class Directory: Sendable {
         try check(result, "move", printable(name))
     }
 
+    /// The same for a directory within this one, also where the file system knows no such move (NFS): a directory is never
+    /// put in the place of anything but an empty one, and that nothing stands there has been looked up.
+    package func moveDirectory(_ name: some Collection<UInt8>, as newName: some Collection<UInt8>) throws(DiskError) {
+        do throws(DiskError) {
+            try move(name, to: self, as: newName)
+        } catch {
+            guard error.number == EINVAL, try status(of: newName) == nil else { throw error }
+            try replace(newName, by: name)
+        }
+    }
+
     /// Moves `name` to `newName` in this directory, in place of what stands there.
     package func replace(_ newName: some Collection<UInt8>, by name: some Collection<UInt8>) throws(DiskError) {
         let result = withCString(name) { from in

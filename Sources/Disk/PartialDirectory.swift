@@ -35,7 +35,7 @@ package struct PartialDirectory: ~Copyable {
     package mutating func publish(as name: String, durability: Durability) throws {
         do {
             try durability.makeDurable(directory)
-            try container.move(temporaryName, to: container, as: name.utf8)
+            try container.moveDirectory(temporaryName, as: name.utf8)
             try container.fsync()
         } catch {
             hide(name)
@@ -52,7 +52,7 @@ package struct PartialDirectory: ~Copyable {
             guard let visible = try container.status(of: name.utf8),
                 visible.identity == (try directory.status().identity)
             else { return }
-            try container.move(name.utf8, to: container, as: temporaryName)
+            try container.moveDirectory(name.utf8, as: temporaryName)
         } catch {
             // It stays visible; and it is complete, only not known to be durable.
         }

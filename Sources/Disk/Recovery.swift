@@ -26,7 +26,7 @@ extension RestoreTransaction {
         try folders.sync(nil)
         guard let current = folders.state.current, [.forward, .backward].contains(folders.state.phase) else {
             var recovery = Recovery(direction: .none)
-            recovery.report.leftovers = RestoreGarbage.collect(in: folders)
+            RestoreGarbage.collect(in: folders, &recovery.report)
             return recovery
         }
         let journal = try folders.journal(of: current)
@@ -56,7 +56,7 @@ extension RestoreTransaction {
                     advice: "Mend the cause, then run recover")
             }
         }
-        recovery.report.leftovers = RestoreGarbage.collect(in: folders)
+        RestoreGarbage.collect(in: folders, &recovery.report)
         return recovery
     }
 

@@ -3,24 +3,24 @@ import Model
 /// Deletes what no state names any more (spec section 9). Only what a journal lists unchanged is deleted; all else that lies
 /// in a folder of ours becomes a conflict, since it may be the only copy.
 enum RestoreGarbage {
-    /// Returns what could not be removed now, as clauses. Only called while the state is durable, idle or settled (G1).
-    static func collect(in folders: RestoreFolders) -> [String] {
+    /// Adds to `report` what was kept because it had been changed, and what could not be removed now. Only called while the
+    /// state is durable, idle or settled (G1).
+    static func collect(in folders: RestoreFolders, _ report: inout ExchangeReport) {
         let state = folders.state
-        guard state.phase == .idle || state.phase == .settled else { return [] }
+        guard state.phase == .idle || state.phase == .settled else { return }
         do {
-            guard try folders.own.status(of: "restores".utf8) != nil else { return [] }
+            guard try folders.own.status(of: "restores".utf8) != nil else { return }
             let restores = try folders.own.directory("restores".utf8)
             for item in try restores.items() {
                 let id = String(decoding: item.name, as: UTF8.self)
                 if id == state.current?.id {
                     try removeOldJournals(in: try restores.directory(item.name), keeping: state.current?.number ?? 1)
                 } else {
-                    try remove(id, from: restores, in: folders)
+                    try remove(id, from: restores, in: folders, &report)
                 }
             }
-            return []
         } catch {
-            return ["leftovers of earlier restores in \(RestoreFolders.name)/restores: \(error)"]
+            report.leftovers.append("leftovers of earlier restores in \(RestoreFolders.name)/restores: \(error)")
         }
     }
 
@@ -32,7 +32,9 @@ enum RestoreGarbage {
     }
 
     /// G2-G4: entries first, mounts before the app, journals last.
-    private static func remove(_ id: String, from restores: Directory, in folders: RestoreFolders) throws {
+    private static func remove(
+        _ id: String, from restores: Directory, in folders: RestoreFolders, _ report: inout ExchangeReport
+    ) throws {
         guard isHexID(id) else {
             throw DiskError(.invalid, "remove", printable(id.utf8), because: "it is not ours")
         }
@@ -52,6 +54,7 @@ enum RestoreGarbage {
             for side in [RestoreSide.new, .old] {
                 guard try transaction.status(of: side.rawValue.utf8) != nil else { continue }
                 var clearing = SideClearing(of: journal, side, in: volume)
+                defer { report.conflicts += clearing.conflicts }
                 try clearing.clear(try transaction.directory(side.rawValue.utf8))
                 try transaction.removeEmptyDirectory(side.rawValue.utf8)
             }
@@ -78,6 +81,7 @@ private struct SideClearing {
     private let listings: [EntryPath: EntryTable]
     private let ancestors: Set<EntryPath>
     private let volume: RestoreFolders.Volume
+    private(set) var conflicts: [ExchangeReport.Conflict] = []
 
     /// Without a journal nothing is known, and everything becomes a conflict (G2).
     init(of journal: RestoreJournal?, _ side: RestoreSide, in volume: RestoreFolders.Volume) {
@@ -96,8 +100,12 @@ private struct SideClearing {
         try clear(side, at: .root)
     }
 
+    private mutating func keep(_ path: EntryPath, name: [UInt8], from directory: Directory) throws {
+        conflicts.append(.init(path: path, keptAt: try Conflicts.keep(path, name: name, from: directory, in: volume)))
+    }
+
     /// Mirrored directories are ours; the depth is that of places in the app.
-    private func clear(_ directory: Directory, at path: EntryPath) throws {
+    private mutating func clear(_ directory: Directory, at path: EntryPath) throws {
         for item in try directory.items() {
             let child = path.appending(item.name)
             if let listing = listings[child] {
@@ -106,18 +114,18 @@ private struct SideClearing {
                 try clear(try directory.directory(item.name), at: child)
                 try directory.removeEmptyDirectory(item.name)
             } else {
-                _ = try Conflicts.keep(child, name: item.name, from: directory, in: volume)
+                try keep(child, name: item.name, from: directory)
             }
         }
     }
 
     /// Removes the entry at a place as far as it is as listed; children first, so in reverse order.
-    private func clear(
+    private mutating func clear(
         _ name: [UInt8], of directory: Directory, at place: EntryPath, _ listing: EntryTable
     ) throws {
         guard let found = try directory.status(of: name) else { return }
         guard matches(found, listing[0]) else {
-            _ = try Conflicts.keep(place, name: name, from: directory, in: volume)
+            try keep(place, name: name, from: directory)
             return
         }
         guard found.kind == .directory else { return try directory.unlink(name) }
@@ -128,7 +136,8 @@ private struct SideClearing {
         try directory.removeEmptyDirectory(name)
     }
 
-    private func clear(_ directory: Directory, of listing: EntryTable, at index: Int, place: EntryPath) throws {
+    private mutating func clear(_ directory: Directory, of listing: EntryTable, at index: Int, place: EntryPath) throws
+    {
         // Level by level, without recursion: a tree can be deeper than a process has descriptors.
         var levels = [index]
         var next = 0
@@ -145,7 +154,7 @@ private struct SideClearing {
         }
     }
 
-    private func clearEntries(
+    private mutating func clearEntries(
         of directory: Directory, at index: Int, in listing: EntryTable, place: EntryPath, directories: inout [Int]
     ) throws {
         let path = listing.path(of: index)
@@ -154,7 +163,7 @@ private struct SideClearing {
             guard let status = try directory.status(of: item.name) else { continue }
             guard let known = listing.index(of: child), matches(status, listing[known]) else {
                 try AppPaths(directory).openForMoving(item.name, in: directory)
-                _ = try Conflicts.keep(place.appending(child), name: item.name, from: directory, in: volume)
+                try keep(place.appending(child), name: item.name, from: directory)
                 continue
             }
             if status.kind == .directory {

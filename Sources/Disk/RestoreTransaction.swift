@@ -90,7 +90,8 @@ package enum RestoreTransaction {
             try beforeApplying()
         } catch {
             // S8: what no state names is garbage; if that cannot be removed now, the next run removes it.
-            _ = RestoreGarbage.collect(in: folders)
+            var unapplied = ExchangeReport()
+            RestoreGarbage.collect(in: folders, &unapplied)
             throw error
         }
         let settled = folders.state.phase == .settled ? folders.state.current : nil
@@ -143,7 +144,7 @@ package enum RestoreTransaction {
             return try takeBack(journal, previous: previous, from: before, because: error, in: folders)
         }
         var report = exchange.report
-        report.leftovers = RestoreGarbage.collect(in: folders)
+        RestoreGarbage.collect(in: folders, &report)
         return .done(report)
     }
 

@@ -62,7 +62,13 @@ extension RestoreTransaction {
             throw BackupError(.recoveryPending, "a restore was interrupted", advice: "Run recover first")
         }
         try folders.write(folders.state.with(.idle, nil, nil))
-        try RestoreGarbage.discardAll(in: folders)
+        do {
+            try RestoreGarbage.discardAll(in: folders)
+        } catch {
+            throw BackupError(
+                .system, "not everything that was kept could be removed: \(error)",
+                advice: "It cannot be undone any more. Mend that (see lsattr) and run it again")
+        }
     }
 
     /// U3: returns the directories whose attributes someone changed.

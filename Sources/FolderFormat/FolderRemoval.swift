@@ -12,12 +12,12 @@ extension FolderContainer {
         let mode = try directory.status(of: name.text.utf8)?.mode ?? 0o700
         // Its `..` changes, for which its owner needs the right to write.
         if mode & 0o200 == 0 { try directory.setMode(mode | 0o700, of: name.text.utf8) }
-        try directory.move(name.text.utf8, to: directory, as: hidden)
+        try directory.moveDirectory(name.text.utf8, as: hidden)
         do throws(DiskError) {
             try directory.fsync()
         } catch {
             // Not durably out of sight, so not to be removed: and what is to stay must be seen.
-            try directory.move(hidden, to: directory, as: name.text.utf8)
+            try directory.moveDirectory(hidden, as: name.text.utf8)
             throw error
         }
         do {

@@ -125,7 +125,7 @@ private final class FirstFailure: Sendable {
 }
 
 /// What a new thread runs.
-private final class ThreadBody: Sendable {
+final class ThreadBody: Sendable {
     private let body: @Sendable () -> Void
 
     init(_ body: @escaping @Sendable () -> Void) {

@@ -10,16 +10,16 @@ enum Program {
         do {
             command = try RootCommand.parseAsRoot(arguments)
         } catch {
-            return report(parsing: error)
+            return report(parsing: error, arguments)
         }
         guard let verb = command as? any Verb else {
-            // A word that only groups verbs, or nothing at all: its help.
-            Terminal.print(type(of: command).helpMessage())
-            return 0
+            // 'backup.sh $VERB' with an empty variable must not look like a success.
+            Terminal.complain("error: no verb is given. See 'chastipi-backup --help'")
+            return ExitStatus.usage
         }
         let session = Session(verb.options)
         do {
-            return try verb.run(in: session)
+            return Terminal.status(after: try verb.run(in: session))
         } catch {
             session.progress.clear()
             return report(error, session)
@@ -27,18 +27,26 @@ enum Program {
     }
 
     /// Help and version are answers; anything else is one line and a hint.
-    private static func report(parsing error: any Error) -> Int32 {
+    private static func report(parsing error: any Error, _ arguments: [String]) -> Int32 {
         if RootCommand.exitCode(for: error) == .success {
             Terminal.print(RootCommand.fullMessage(for: error))
             return 0
         }
         let message = RootCommand.message(for: error).split(separator: "\n").first.map(String.init) ?? "wrong usage"
-        Terminal.complain("error: \(message). See 'chastipi-backup --help'")
+        if arguments.contains("--json") {
+            let usage = BackupError(.usage, message, advice: "See 'chastipi-backup --help'")
+            Terminal.complain(JSONOutput.error(usage).line)
+        } else {
+            let end = message.hasSuffix("?") || message.hasSuffix(".") ? "" : "."
+            Terminal.complain("error: \(message)\(end) See 'chastipi-backup --help'")
+        }
         return ExitStatus.usage
     }
 
     private static func report(_ error: any Error, _ session: Session) -> Int32 {
-        let known = error as? BackupError ?? BackupError(.system, "\(error)")
+        // All others have become BackupErrors in the library; what is left has no text for people but its own.
+        let text = "\(error)".split(separator: "\n").first.map(String.init) ?? "unknown"
+        let known = error as? BackupError ?? BackupError(.system, "unexpected failure: \(printable(text.utf8))")
         if session.options.json {
             Terminal.complain(JSONOutput.error(known).line)
         } else {

@@ -35,17 +35,19 @@ final class Session: Sendable {
         }
     }
 
-    /// Tells something beside the result.
+    /// Tells something beside the result; nothing where a document has it.
     func tell(_ lines: [String]) {
-        guard !options.quiet, !options.json else { return }
+        if !options.quiet { insist(lines) }
+    }
+
+    /// Tells what must be known also by who wants to hear little: what was not read or not kept.
+    func insist(_ lines: [String]) {
+        guard !options.json else { return }
         progress.clear()
         for line in lines { Terminal.complain(line) }
     }
 
-    func warn(_ text: String) {
-        progress.clear()
-        if !options.json { Terminal.complain("warning: \(text)") }
-    }
+    func warn(_ text: String) { progress.show(.warning(text)) }
 
     enum WithoutTerminal {
         case goOn
@@ -67,8 +69,11 @@ final class Session: Sendable {
         Terminal.ask("\(question) [y/N] ")
         // Nothing has begun: a signal ends it here, and does not wait for an answer.
         var input = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
-        while poll(&input, 1, 100) == 0 { try checkStop() }
-        try checkStop()
+        while true {
+            let ready = poll(&input, 1, 100)
+            try checkStop()
+            if ready > 0 || ready < 0 && errno != EINTR { break }
+        }
         let answer = readLine(strippingNewline: true) ?? ""
         return ["y", "yes"].contains(answer.lowercased())
     }

@@ -131,15 +131,34 @@ import Testing
         }
     }
 
-    /// The restore fails and is killed while it takes everything back.
+    /// The restore fails and is killed while it takes everything back: first, in the middle and last.
     @Test func everyByteOfTheUsersIsKeptByARecoveryBackward() throws {
         let small = try SmallApp()
-        for number in try halfDone(small).suffix(2) {
-            let killed = try small.tree.copied()
-            let answer = try Program(in: killed)
-                .run("restore", "one", "--skip-safety-backup", fault: "\(number)+:EIO")
-            guard answer.errors.contains("ecovery is pending") else { continue }
-            try check(killed, small, direction: "backward, call \(number)")
+        let number = try #require(try halfDone(small).last)
+        func kill(at second: Int) throws -> (TemporaryTree, isDead: Bool) {
+            let app = try small.tree.copied()
+            let answer = try Program.run(
+                ["restore", "one", "--skip-safety-backup", "--app", app.path],
+                environment: ["CHASTIPI_FAULT": "\(number):EIO", "CHASTIPI_FAULT_THEN_KILL": "\(second)"])
+            return (app, answer.status == 137)
         }
+        var halves: [Int] = []
+        for second in number + 1...number + 500 {
+            let (app, isDead) = try kill(at: second)
+            guard isDead else { break }
+            // At first the state still says forward.
+            guard case .neither = try small.side(of: app), try recovers(app.copied(), to: .old, small) else { continue }
+            halves.append(second)
+        }
+        try #require(halves.count > 2)
+        for second in [halves[0], halves[halves.count / 2], halves[halves.count - 1]] {
+            let (app, _) = try kill(at: second)
+            try check(app, small, direction: "backward, calls \(number), \(second)")
+        }
+    }
+
+    private func recovers(_ app: TemporaryTree, to side: SmallApp.Side, _ small: SmallApp) throws -> Bool {
+        let answer = try Program(in: app).run("recover")
+        return try answer.output.contains("taken back") && small.side(of: app) == side
     }
 }

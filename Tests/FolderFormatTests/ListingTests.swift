@@ -118,7 +118,7 @@ import Testing
                 }
             }
         }
-        #expect(time < .seconds(2))
+        #expect(time < .seconds(10))
     }
 
     @Test(arguments: ["backup_metadata.json", "MANIFEST.mtree"])

@@ -1,7 +1,7 @@
 import Containers
 import Disk
 import FolderFormat
-import Glibc
+import Foundation
 import Model
 import Synchronization
 import TestKit
@@ -90,7 +90,8 @@ import Testing
 
     @Test func aFileThatNeverRestsIsKeptAndNamed() throws {
         let fixture = try fixture()
-        try fixture.source.write("busy", String(repeating: "x", count: 8 << 20))
+        // Large, so that the writer has its turn while it is read, however busy the machine is.
+        try fixture.source.write(entry("busy"), Array(repeating: 0x78, count: 96 << 20))
         let writer = Writer(fixture.source.path + "/busy")
         let details = try backup(fixture) { writer.start() }
         writer.stop()
@@ -193,7 +194,7 @@ private final class Writer: Sendable {
     init(_ path: String) { self.path = path }
 
     func start() {
-        Task.detached { [self] in
+        Thread.detachNewThread { [self] in
             let descriptor = open(path, O_WRONLY)
             var byte: UInt8 = 0
             while isOn.load(ordering: .relaxed) {

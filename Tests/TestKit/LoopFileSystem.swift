@@ -6,6 +6,7 @@ package final class LoopFileSystem: Sendable {
     /// Where it is mounted.
     package let path: String
     private let image: String
+    private let isMounted: Bool
 
     /// Nil where it cannot be had: not root, or `mkfs.KIND` is not installed, or there is no loop device.
     package init?(_ kind: String, megabytes: Int, options: [String] = []) throws {
@@ -16,7 +17,7 @@ package final class LoopFileSystem: Sendable {
         path = String(cString: made)
         image = path + ".img"
         let quiet = kind == "vfat" ? [] : ["-q"]
-        let isMounted =
+        isMounted =
             try ToolRun.run("truncate", ["-s", "\(megabytes)M", image]).status == 0
             && ToolRun.run("mkfs.\(kind)", quiet + options + [image]).status == 0
             && ToolRun.run("mount", ["-o", "loop", image, path]).status == 0
@@ -28,6 +29,7 @@ package final class LoopFileSystem: Sendable {
     }
 
     deinit {
+        guard isMounted else { return }
         do {
             // Lazily: a process that another test starts may hold copies of our descriptors for a moment.
             let result = try ToolRun.run("umount", ["--lazy", path])

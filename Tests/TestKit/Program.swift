@@ -9,6 +9,12 @@ package struct Program: Sendable {
         package let output: String
         package let errors: String
 
+        package init(status: Int32, output: String, errors: String) {
+            self.status = status
+            self.output = output
+            self.errors = errors
+        }
+
         package var description: String { "status \(status)\n\(output)\(errors)" }
     }
 

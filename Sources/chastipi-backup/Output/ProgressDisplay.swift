@@ -28,7 +28,9 @@ final class ProgressDisplay: Sendable {
 
     func show(_ event: Event) {
         if isJSON {
-            if isVerbose { Terminal.complain(JSONOutput.event(event).line) }
+            var isWarning = false
+            if case .warning = event { isWarning = true }
+            if isVerbose || isWarning { Terminal.complain(JSONOutput.event(event).line) }
             return
         }
         switch event {
@@ -50,7 +52,7 @@ final class ProgressDisplay: Sendable {
     }
 
     private func say(_ text: String, always: Bool) {
-        guard !isQuiet, always || isVerbose else { return }
+        guard always || isVerbose && !isQuiet else { return }
         clear()
         Terminal.complain(text)
     }

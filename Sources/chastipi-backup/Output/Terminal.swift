@@ -1,7 +1,18 @@
 import Glibc
+import Synchronization
 
 /// Writes lines. A reader that went away (`list | head -1`) ends the output, not the run.
 enum Terminal {
+    /// Why results could not be written, where nobody had gone away.
+    private static let lost = Mutex<Int32?>(nil)
+
+    /// The exit status of a run that ended well, if its results reached whoever wanted them.
+    static func status(after status: Int32) -> Int32 {
+        guard let number = lost.withLock({ $0 }) else { return status }
+        complain("error: the output could not be written: \(String(cString: strerror(number)))")
+        return status == ExitStatus.done ? ExitStatus.incomplete : status
+    }
+
     static func print(_ line: String) { write(line + "\n", to: 1) }
 
     static func complain(_ line: String) { write(line + "\n", to: 2) }
@@ -13,8 +24,11 @@ enum Terminal {
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0 && errno == EINTR { continue }
-            // EPIPE or a full disk: nobody reads on, and there is nobody to tell.
-            if count <= 0 { return }
+            if count <= 0 {
+                let number = errno
+                if descriptor == 1, number != EPIPE { lost.withLock { $0 = number } }
+                return
+            }
             bytes = bytes.dropFirst(count)
         }
     }

@@ -86,24 +86,28 @@ private struct Creation {
         let began = session.run.clock.monotonic()
         let result = isDryRun ? try manager.previewCreate(request) : try manager.create(request)
         let seconds = Double(session.run.clock.monotonic() - began) / 1e9
+        session.insist(problems(of: result))
         session.tell(notes(on: result))
         session.print(.command(command, members(result, seconds)), text: { text(result, seconds) })
         if result.findings.contains(where: { $0.severity == .damage }) { return ExitStatus.damaged }
         return result.skipped.isEmpty ? ExitStatus.done : ExitStatus.incomplete
     }
 
-    private func notes(on result: CreateResult) -> [String] {
-        var lines = result.skipped.map { skipped in
+    private func problems(of result: CreateResult) -> [String] {
+        let lines = result.skipped.map { skipped in
             "\(skipped.isKept ? "changed" : "skipped"): \(skipped.path): \(skipped.reason)"
         }
-        lines = abbreviated(lines, most: 50, verbose: session.options.verbose)
+        return abbreviated(lines, most: 50, verbose: session.options.verbose)
+            + result.findings.map { "\($0.severity.rawValue): \($0.subject): \($0.message)" }
+    }
+
+    private func notes(on result: CreateResult) -> [String] {
+        var lines: [String] = []
         if !result.absentItems.isEmpty {
             let list = result.absentItems.map { printable($0.utf8) }.joined(separator: ", ")
             lines.append("not there: \(list)")
         }
-        lines += uncoveredLine(result.uncovered)
-        lines += result.findings.map { "\($0.severity.rawValue): \($0.subject): \($0.message)" }
-        return lines
+        return lines + uncoveredLine(result.uncovered)
     }
 
     private func text(_ result: CreateResult, _ seconds: Double) -> [String] {

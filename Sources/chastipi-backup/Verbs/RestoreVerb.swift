@@ -48,12 +48,14 @@ struct RestoreVerb: Verb {
             return ExchangeReporting(session: session).report(
                 result, command: "restore", done: "restored \(printable(backup.utf8)) to \(printable(to.utf8))")
         }
+        var name = printable(backup.utf8)
         let result = try manager.restore(request) { plan in
+            name = plan.backup
             session.tell(RestorePlanText(plan, isVerbose: session.options.verbose).lines)
             return try session.confirm("Restore \(plan.backup)?", yes: change.yes, otherwise: .goOn)
         }
         return ExchangeReporting(session: session).report(
-            result, command: "restore", done: "restored \(printable(backup.utf8)); 'undo' takes it back")
+            result, command: "restore", done: "restored \(name); 'undo' takes it back")
     }
 
     private func preview(_ manager: BackupManager, _ request: RestoreRequest, _ session: Session) throws -> Int32 {
@@ -121,7 +123,7 @@ struct ExchangeReporting {
         for warning in result.warnings { session.warn(warning) }
         var lines = result.notKept.map { "not kept: \($0)" }
         lines += result.conflicts.map { "kept aside: \($0.path) was found there and is now in \($0.keptAt)" }
-        session.tell(abbreviated(lines, most: 50, verbose: session.options.verbose))
+        session.insist(abbreviated(lines, most: 50, verbose: session.options.verbose))
         if let safety = result.safetyBackup { session.tell(["safety backup: \(safety)"]) }
         session.print(.command(command, members(result)), text: { [sentence(result, done)] })
         if case .doneDespite = result.ending { return ExitStatus.incomplete }

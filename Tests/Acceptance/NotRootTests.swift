@@ -1,0 +1,135 @@
+import Foundation
+import Model
+import TestKit
+import Testing
+
+/// Everything works for the app's owner, who is not root.
+@Suite(.enabled(if: Needs.isRoot, Needs.isRootText)) struct NotRootTests {
+    /// An app of user 65534, with directories and files that he may only read, and its backup `one`.
+    private func makeApp() throws -> TestApp {
+        let app = try TestApp()
+        try app.tree.write("data/locked/inner/file", "in a directory that may not be written")
+        try app.tree.write("data/locked/other", "other")
+        try app.tree.write("data/private/file", "private")
+        try app.tree.write("data/readonly", "a file that may only be read")
+        try app.tree.makeHardLink(entry("data/second name"), to: entry("data/readonly"))
+        try app.tree.makeLink(entry("static/link"), to: Array("nowhere".utf8))
+        try app.shell(
+            """
+            setfattr -n user.note -v kept data/app.db
+            chown -hR 65534:65534 .
+            chmod 0440 data/readonly; chmod 0400 data/private/file
+            touch -d '2021-02-03 04:05:06.123456789Z' data/locked/inner/file data/readonly app.py data/locked/other
+            touch -h -d '2021-02-03 04:05:06.987654321Z' static/link
+            touch -d '2020-01-01 00:00:00.5Z' data/locked/inner data/locked data/private data templates
+            chmod 0555 data/locked/inner data/locked; chmod 0500 data/private
+            """)
+        let made = try run(["create", "--name", "one"], in: app)
+        guard made.status == 0 else { throw Program.UnexpectedAnswer(answer: made) }
+        return app
+    }
+
+    private func run(
+        _ arguments: [String], in app: TestApp, environment: [String: String] = [:]
+    ) throws -> Program.Answer {
+        let run = try ToolRun.run(
+            "setpriv",
+            ["--reuid=65534", "--regid=65534", "--clear-groups", Program.path] + arguments + ["--app", app.path],
+            in: app.path, environment: environment)
+        return Program.Answer(
+            status: run.status, output: String(decoding: run.output, as: UTF8.self),
+            errors: String(decoding: run.errors, as: UTF8.self))
+    }
+
+    private func change(_ app: TestApp) throws {
+        try app.shell(
+            """
+            rm -rf data/locked/inner; echo new > data/locked/other; echo more > data/locked/more
+            chmod 0700 data/private; echo changed > data/private/new
+            rm data/readonly; echo changed > data/readonly; chmod 0444 data/readonly
+            mkdir data/fresh; echo x > data/fresh/x; chmod 0555 data/fresh
+            echo changed > app.py; rm -rf templates; rm static/link
+            chown -hR 65534:65534 .; chmod 0555 data/locked
+            """)
+    }
+
+    /// The app is owned by the user, and the program may not be hidden from him.
+    @Test func aRestoreAndItsUndoAreExactBothWays() throws {
+        let app = try makeApp()
+        let saved = try app.snapshot()
+        try change(app)
+        let old = try app.snapshot()
+        let restored = try run(["restore", "one"], in: app)
+        #expect(restored.status == 0, "\(restored)")
+        try app.expect(saved, but: ".: time")
+        for _ in 1...2 {
+            let undone = try run(["undo"], in: app)
+            #expect(undone.status == 0, "\(undone)")
+            try app.expect(old, but: ".: time")
+            let redone = try run(["undo"], in: app)
+            #expect(redone.status == 0, "\(redone)")
+            try app.expect(saved, but: ".: time")
+        }
+        let discarded = try run(["undo", "--discard", "--yes"], in: app)
+        #expect(discarded.status == 0, "\(discarded)")
+        try app.expect(saved, but: ".: time")
+        let verified = try run(["verify", "--all"], in: app)
+        #expect(verified.status == 0, "\(verified)")
+        for name in try app.backups() {
+            let deleted = try run(["delete", name, "--yes"], in: app)
+            #expect(deleted.status == 0, "\(deleted)")
+        }
+        #expect(try app.backups().isEmpty)
+    }
+
+    @Test func aRestoreElsewhereIsExact() throws {
+        let app = try makeApp()
+        let saved = try app.snapshot()
+        let place = try TemporaryTree()
+        #expect(try ToolRun.run("chmod", ["777", place.path]).status == 0)
+        let restored = try run(["restore", "one", "--to", place.path + "/copy"], in: app)
+        #expect(restored.status == 0, "\(restored)")
+        let copy = try TreeSnapshot(of: place.directory.directory(at: entry("copy")))
+        #expect(saved.differences(from: copy).filter { !$0.hasPrefix(".: ") } == [])
+    }
+
+    @Test func aKillAtAnyCallEndsInTheOldOrTheNewTree() throws {
+        let app = try makeApp()
+        let saved = try app.snapshot()
+        try change(app)
+        let old = try app.snapshot()
+        var ends: Set<Bool> = []
+        for number in 1...1000 {
+            let answer = try run(
+                ["restore", "one", "--skip-safety-backup"], in: app,
+                environment: ["CHASTIPI_FAULT": "\(number):kill"])
+            if answer.status == 0 { break }
+            #expect(answer.status == 137, "call \(number): \(answer)")
+            let recovered = try run(["recover"], in: app)
+            #expect(recovered.status == 0, "call \(number): \(recovered)")
+            let isNew = try app.tree.read("app.py") == "the app"
+            ends.insert(isNew)
+            try app.expect(isNew ? saved : old, but: ".: time")
+            guard isNew else { continue }
+            let undone = try run(["undo"], in: app)
+            #expect(undone.status == 0, "call \(number): \(undone)")
+            try app.expect(old, but: ".: time")
+        }
+        #expect(ends.count == 2)
+    }
+
+    /// Where the user may not write he is told so, and nothing changes.
+    @Test func somebodyElsesAppIsNotChanged() throws {
+        let app = try TestApp()
+        try app.done("create", "--name", "one")
+        try app.tree.write("app.py", "changed")
+        let before = try app.snapshot()
+        for verb in [["create"], ["restore", "one"], ["undo"], ["delete", "one", "--yes"]] {
+            let answer = try run(verb, in: app)
+            #expect(answer.status != 0 && answer.status < 20, "\(answer)")
+            answer.expectError(answer.status)
+        }
+        try app.expect(before)
+        try app.expectIntact(["one"])
+    }
+}

@@ -1,0 +1,169 @@
+import Model
+import Testing
+
+@testable import ChastiPiBackup
+
+@Suite struct ConfigurationTests {
+    private func read(_ text: String) throws -> Configuration {
+        var reader = ConfigurationReader(file: "backup.yaml")
+        return try reader.read(text)
+    }
+
+    @Test func nothingMeansTheDefaults() throws {
+        for text in ["", "\n", "# only a comment\n", "---\n"] {
+            let configuration = try read(text)
+            #expect(configuration.items.value == ItemPattern.defaults)
+            #expect(configuration.items.origin == "default")
+            #expect(configuration.usesDefaultExclusions.value)
+            #expect(configuration.fullReadDays.value == 30)
+        }
+    }
+
+    @Test func whatIsWrittenIsInForceWithItsPlace() throws {
+        let configuration = try read(
+            """
+            items:
+              - data
+              - "*.yaml"
+            exclude:
+              - "data/cache/"
+              - "!data/cache/keep"
+            default_exclusions: false
+            tags: ["home", "pi=4"]
+            full_read: never
+            """)
+        #expect(configuration.items.value.map(\.text) == ["data", "*.yaml"])
+        #expect(configuration.items.value.map(\.origin) == ["backup.yaml:2", "backup.yaml:3"])
+        #expect(configuration.exclude.map(\.origin) == ["backup.yaml:5", "backup.yaml:6"])
+        #expect(!configuration.usesDefaultExclusions.value)
+        #expect(configuration.tags.value == ["home", "pi=4"])
+        #expect(configuration.fullReadDays.value == nil)
+        #expect(configuration.fullReadDays.origin == "backup.yaml:9")
+    }
+
+    @Test(arguments: [
+        ("itms: [a]", "backup.yaml:1:1: there is no key 'itms'; did you mean 'items'?"),
+        ("z: 1", "backup.yaml:1:1: there is no key 'z'"),
+        ("items: 5", "backup.yaml:1:8: this must be a list"),
+        ("items: []", "backup.yaml:1:8: 'items' names nothing"),
+        ("items: [\"../x\"]", "backup.yaml:1:9: '../x' cannot be an item"),
+        ("items: [[a]]", "backup.yaml:1:9: this must be text"),
+        ("exclude: [\"[\"]", "backup.yaml:1:11: "),
+        ("default_exclusions: maybe", "backup.yaml:1:21: "),
+        ("tags: [\"two words\"]", "backup.yaml:1:8: "),
+        ("full_read: 3", "backup.yaml:1:12: "),
+        ("full_read: 0 days", "backup.yaml:1:12: "),
+        ("- a", "backup.yaml:1:1: "),
+        ("exclude:\n  - *.pyc", "backup.yaml:2:5: a value that begins with '*' must stand in quotes, such as '*.pyc'"),
+        ("exclude:\n  - !keep", "backup.yaml:2:5: "),
+        ("a: &a [x]", "backup.yaml:1:4: "),
+        ("items: [a]\nitems: [b]", "backup.yaml"),
+        ("a: b: c", "backup.yaml"),
+    ])
+    func whatIsNotUnderstoodIsAnErrorWithItsPlace(text: String, begin: String) throws {
+        let error = #expect(throws: BackupError.self) { try read(text) }
+        #expect(error?.code == .configuration)
+        #expect(error?.message.hasPrefix(begin) == true, "\(error?.message ?? "")")
+        #expect(error?.message.contains("\n") == false)
+    }
+
+    /// A few lines of aliases that stand for each other are a gigabyte to whoever follows them.
+    @Test func aBombIsRefusedAtOnce() throws {
+        var text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+        for level in 1...9 {
+            let aliases = Array(repeating: "*a\(level - 1)", count: 9).joined(separator: ", ")
+            text += "a\(level): &a\(level) [\(aliases)]\n"
+        }
+        text += "? *a9\n: 1\n"
+        #expect(throws: BackupError.self) { try read(text) }
+        #expect(throws: BackupError.self) { try read(String(repeating: "[", count: 200_000)) }
+    }
+
+    @Test(arguments: [
+        "a: 'it''s *fine*'", "a: \"&x \\\" *y\"", "a: b*c", "a: x & y", "# *a\nb: 1", "a: [b, \"*c\"]", "a: 5 ! 4",
+    ])
+    func ordinaryTextIsPlain(text: String) {
+        #expect(PlainYAML.problem(in: text) == nil)
+    }
+
+    // MARK: What a request and the configuration select together
+
+    @Test func rulesStandInTheirOrder() throws {
+        var request = CreateRequest()
+        request.includesLogs = true
+        request.exclude = ["last"]
+        let configuration = try read("exclude: [\"first\"]")
+        let ignored = Exclusions.parse(file: Array("second\n".utf8), origin: ".backupignore")
+        let choice = try configuration.choice(for: request, ignoreFile: ignored)
+        let own = choice.rules.dropFirst(Exclusions.defaults.rules.count).map(\.origin)
+        #expect(
+            own == [
+                "--include-logs", "--include-logs", "--include-logs", "backup.yaml:1", ".backupignore:1", "--exclude",
+            ])
+        #expect(choice.items.map(\.text).suffix(2) == ["logs", "*.log"])
+    }
+
+    @Test func aRequestsItemsReplaceTheConfiguredOnes() throws {
+        var request = CreateRequest()
+        request.items = ["./data/", "."]
+        let choice = try Configuration().choice(for: request, ignoreFile: nil)
+        #expect(choice.selection.takesAll)
+        #expect(choice.items.map(\.origin) == ["--item", "--item"])
+        request.items = ["/etc"]
+        #expect(throws: BackupError.self) { try Configuration().choice(for: request, ignoreFile: nil) }
+    }
+
+    @Test func theTemplateIsValidAndSaysTheDefaults() throws {
+        let plain = BackupManager.configurationTemplate
+        #expect(try read(plain).items.origin == "default")
+        let uncommented = plain.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+            line.hasPrefix("#  -") || line.hasPrefix("#") && !line.hasPrefix("# ") ? line.dropFirst() : line
+        }.joined(separator: "\n")
+        let configuration = try read(uncommented)
+        #expect(configuration.items.value.map(\.text) == ItemPattern.defaults.map(\.text))
+        #expect(configuration.fullReadDays.value == 30)
+        #expect(configuration.usesDefaultExclusions.value)
+    }
+}
+
+@Suite struct SelectionTests {
+    private func selection(_ items: [String], _ rules: [String]) throws -> Selection {
+        Selection(
+            items: try items.map { try ItemPattern($0, origin: "test") },
+            rules: Exclusions(try rules.map { try ExclusionRule($0, origin: "test") }))
+    }
+
+    private func isTaken(_ selection: Selection, _ path: String, _ kind: EntryKind = .file) throws -> Bool {
+        selection.decision(on: try #require(EntryPath(path)), kind: kind) == .take
+    }
+
+    @Test func componentsMatchAndNotParts() throws {
+        let selection = try selection(["templates", "a"], ["venv", "*.pyc"])
+        #expect(try isTaken(selection, "templates/myvenv.html"))
+        #expect(try !isTaken(selection, "a/b.pyc"))
+        #expect(try !isTaken(selection, "a/venv/deep/x"))
+        #expect(try !isTaken(selection, "other"))
+    }
+
+    @Test func anItemNamedByItsPathIsNotExcludedItself() throws {
+        let selection = try selection(["data", "data/venv"], ["venv"])
+        #expect(try isTaken(selection, "data/venv", .directory))
+        #expect(try isTaken(selection, "data/venv/x"))
+        #expect(try !isTaken(selection, "data/other/venv", .directory))
+    }
+
+    @Test func patternsAreForTheTopLevel() throws {
+        let selection = try selection(["*.yaml"], [])
+        #expect(try isTaken(selection, "a.yaml"))
+        #expect(try !isTaken(selection, "deep/a.yaml"))
+    }
+
+    @Test func whatIsOursIsNeverTaken() throws {
+        let selection = try selection(["."], [])
+        #expect(try isTaken(selection, "data/backups/x"))
+        #expect(try !isTaken(selection, ".chastipi", .directory))
+        #expect(try !isTaken(selection, ".chastipi/state"))
+        #expect(try !isTaken(selection, "logs/backup.log"))
+        #expect(try !isTaken(selection, "data/.chastipi-mount-0/x"))
+    }
+}
