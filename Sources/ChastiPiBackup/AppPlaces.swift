@@ -24,7 +24,7 @@ struct AppPlaces: Sendable {
         backupPath = backupDirectory ?? app + (app.hasSuffix("/") ? "backups" : "/backups")
     }
 
-    /// The backup directory; nil if it does not exist.
+    /// The backup directory; nil if the app's own does not exist.
     func existingBackups() throws -> Directory? {
         do throws(DiskError) {
             return try Directory(path: backupPath)
@@ -35,18 +35,19 @@ struct AppPlaces: Sendable {
                     advice: "Name another with --backup-dir")
             }
             guard error.code == .notFound else { throw error }
+            guard isDefault else {
+                // "No backups found" would be said of a disk that is not mounted.
+                throw BackupError(
+                    .system, "the backup directory \(printable(backupPath.utf8)) does not exist",
+                    advice: "Is its disk mounted? Else make it with mkdir")
+            }
             return nil
         }
     }
 
-    /// The backup directory, made if it is the app's own. Another one that is missing may be a disk that is not mounted.
+    /// The backup directory, made if it is the app's own.
     func backups() throws -> Directory {
         if let existing = try existingBackups() { return existing }
-        guard isDefault else {
-            throw BackupError(
-                .system, "the backup directory \(printable(backupPath.utf8)) does not exist",
-                advice: "Is its disk mounted? Else make it with mkdir")
-        }
         let made = try app.directory(making: "backups".utf8)
         try app.fsync()
         return made

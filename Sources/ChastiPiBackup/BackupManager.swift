@@ -206,7 +206,7 @@ extension BackupManager {
             throw BackupError(.interrupted, "interrupted; what was begun has been taken back", signal: error.signal)
         } catch let error as DiskError {
             let code: BackupError.Code = error.code == .noSpace ? .noSpace : (error.code == .locked ? .locked : .system)
-            throw BackupError(code, "\(error)", advice: "What was begun has been taken back")
+            throw BackupError(code, "\(error)")
         } catch let error as EntryTableError {
             throw BackupError(.system, error == .full ? "there are too many entries" : "the walk came out of order")
         }

@@ -224,7 +224,9 @@ struct UncoveredSearch {
             guard record.flags.contains(.outside), !record.flags.contains(.container) else { continue }
             let path = table.path(of: index)
             let isOurs = path.bytes.withRawBytes { Selection.isOurs($0, kind: record.kind) }
-            guard !isOurs, selection.exclusion(of: path, kind: record.kind) == nil else { continue }
+            // Logs have a flag of their own, and our own log lies among them.
+            let isLog = path.bytes.elementsEqual("logs".utf8) || path.bytes.suffix(4).elementsEqual(".log".utf8)
+            guard !isOurs, !isLog, selection.exclusion(of: path, kind: record.kind) == nil else { continue }
             found.append(Uncovered(path: path, bytes: try size(of: path, record)))
         }
         return found

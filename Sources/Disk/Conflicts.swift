@@ -16,6 +16,7 @@ enum Conflicts {
             var line: [UInt8] = []
             EscapedBytes.append(path.bytes, to: &line)
             var file = try NewFile("path".utf8, in: folder)
+            try folder.giveToOwner(file.descriptor)
             try file.write(line + [UInt8(ascii: "\n")])
             try directory.move(name, to: folder, as: "entry".utf8)
             return "\(RestoreFolders.name)/conflicts/\(number)"

@@ -108,14 +108,26 @@ package final class Directory: Sendable {
         if result != -ENODATA && result != -EOPNOTSUPP {
             try check(result, "remove the default ACL of", printable(name))
         }
+        try giveToOwner(made.descriptor)
         return made
+    }
+
+    /// As root, what we make for ourselves belongs to whom its directory belongs to: else one run as root would lock out
+    /// the app's own user.
+    package func giveToOwner(_ made: Int32) throws(DiskError) {
+        guard linux_effective_user() == 0 else { return }
+        let owner = try status().owner
+        guard owner != FileOwner(user: 0, group: 0) else { return }
+        try check(linux_chown(made, owner.user, owner.group), "set the owner of", "a file of ours")
     }
 
     /// Opens the directory `name`, made if it is missing.
     package func directory(making name: some Collection<UInt8>) throws(DiskError) -> Directory {
         let result = withCString(name) { linux_mkdir(descriptor, $0, 0o700) }
         if result != -EEXIST { try check(result, "make the directory", printable(name)) }
-        return try directory(name)
+        let opened = try directory(name)
+        if result == 0 { try giveToOwner(opened.descriptor) }
+        return opened
     }
 
     package func makeLink(_ name: some Collection<UInt8>, to target: [UInt8]) throws(DiskError) {

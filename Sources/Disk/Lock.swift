@@ -37,13 +37,26 @@ package final class Lock: Sendable {
     private static func open(
         _ name: some Collection<UInt8>, in directory: Directory, mode: Mode
     ) throws(DiskError) -> Int32 {
+        var isNew = false
         let opened = withCString(name) { name in
             let existing = linux_open(directory.descriptor, name, O_RDWR | linux_O_NOFOLLOW)
-            if existing == -ENOENT { return linux_open_or_create(directory.descriptor, name, 0o600) }
+            if existing == -ENOENT {
+                isNew = true
+                return linux_open_or_create(directory.descriptor, name, 0o600)
+            }
             if existing >= 0 || mode == .exclusive { return existing }
             return linux_open(directory.descriptor, name, O_RDONLY | linux_O_NOFOLLOW)
         }
-        return try check(opened, "open the lock", printable(name))
+        try check(opened, "open the lock", printable(name))
+        if isNew {
+            do throws(DiskError) {
+                try directory.giveToOwner(opened)
+            } catch {
+                linux_close(opened)
+                throw error
+            }
+        }
+        return opened
     }
 
     /// For messages only, so an error here is of no consequence.

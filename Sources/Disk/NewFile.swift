@@ -87,6 +87,7 @@ extension Directory {
         if try status(of: temporary) != nil { try unlink(temporary) }
         do throws(DiskError) {
             var file = try NewFile(temporary, in: self)
+            try giveToOwner(file.descriptor)
             try file.write(bytes)
             if isDurable { try file.fsync() }
         } catch {

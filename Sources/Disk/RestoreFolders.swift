@@ -119,6 +119,7 @@ package final class RestoreFolders {
         for (name, text) in [(Array(".gitignore".utf8), "*\n"), (TreeWalk.marker, "Kept for chastipi-backup undo.\n")]
         where try own.status(of: name) == nil {
             var file = try NewFile(name, in: own)
+            try own.giveToOwner(file.descriptor)
             try file.write(Array(text.utf8))
         }
     }

@@ -177,6 +177,7 @@ extension RestoreFolders {
         let temporary = Array("journal.tmp".utf8)
         if try folder.status(of: temporary) != nil { try folder.unlink(temporary) }
         var file = try NewFile(temporary, in: folder)
+        try folder.giveToOwner(file.descriptor)
         try file.write(journal.encoded())
         try file.fsync()
         try folder.replace(journal.fileName.utf8, by: temporary)

@@ -10,6 +10,9 @@ package struct FolderContainer: Sendable {
     let pool: ThreadPool
     let run: RunContext
 
+    /// Where the kit has the program: beside the backups, and none of them.
+    private static let kitFolder = "bin"
+
     package init(_ directory: Directory, pool: ThreadPool, in run: RunContext) {
         self.directory = directory
         self.pool = pool
@@ -22,6 +25,7 @@ package struct FolderContainer: Sendable {
         let lock = try state.lock(holder: holder)
         if try directory.status(of: TreeWalk.marker) == nil {
             var file = try NewFile(TreeWalk.marker, in: directory)
+            try directory.giveToOwner(file.descriptor)
             try file.write(Array("This directory holds backups. chastipi-backup never backs it up itself.\n".utf8))
         }
         for item in try directory.items() where item.name.starts(with: PartialDirectory.prefix.utf8) {
@@ -79,7 +83,7 @@ extension FolderContainer {
                 let name = try BackupName(String(decoding: item.name, as: UTF8.self))
                 if let backup = try summary(of: name, in: try directory.directory(item.name), state) {
                     listing.backups.append(backup)
-                } else {
+                } else if name.text != Self.kitFolder {
                     listing.foreign.append((text, "neither metadata nor manifest"))
                 }
             } catch let error as BackupNameError {

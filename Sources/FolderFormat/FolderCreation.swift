@@ -76,6 +76,7 @@ extension FolderContainer {
     ) throws -> SHA256Digest {
         let metadataBytes = metadata.encoded()
         var metadataFile = try NewFile(BackupMetadata.fileName.utf8, in: folder)
+        try folder.giveToOwner(metadataFile.descriptor)
         try metadataFile.write(metadataBytes)
         var held = written.held
         let isRootSaved = !written.table[0].flags.contains(.ancestor)
@@ -90,6 +91,7 @@ extension FolderContainer {
             }
         }
         var file = try NewFile(Manifest.fileName.utf8, in: folder)
+        try folder.giveToOwner(file.descriptor)
         let seal = try ManifestWriter(written.table, held: held).write(metadata: metadataBytes) { try file.write($0) }
         if isRootSaved { _ = try setRoot(plan, on: folder) }
         return seal

@@ -6,17 +6,23 @@ import Model
 /// The whole of a run: from arguments to an exit status. Nothing is thrown out of here.
 enum Program {
     static func run(_ arguments: [String]) -> Int32 {
-        let command: any ParsableCommand
+        if let problem = unknownVerb(arguments) {
+            Terminal.complain("error: \(problem). See 'chastipi-backup --help'")
+            return ExitStatus.usage
+        }
+        var command: any ParsableCommand
         do {
             command = try RootCommand.parseAsRoot(arguments)
+            if command is RootCommand || command is ConfigVerbs {
+                // 'backup.sh $VERB' with an empty variable must not look like a success.
+                throw ValidationError("no verb is given")
+            }
+            // What is left is the library's own verb for help.
+            if !(command is any Verb) { try command.run() }
         } catch {
             return report(parsing: error, arguments)
         }
-        guard let verb = command as? any Verb else {
-            // 'backup.sh $VERB' with an empty variable must not look like a success.
-            Terminal.complain("error: no verb is given. See 'chastipi-backup --help'")
-            return ExitStatus.usage
-        }
+        guard let verb = command as? any Verb else { return ExitStatus.usage }
         let session = Session(verb.options)
         do {
             return Terminal.status(after: try verb.run(in: session))
@@ -24,6 +30,14 @@ enum Program {
             session.progress.clear()
             return report(error, session)
         }
+    }
+
+    /// A misspelt verb would be reported as an unknown option of its own, since backup.sh adds some.
+    private static func unknownVerb(_ arguments: [String]) -> String? {
+        guard let word = arguments.first, !word.hasPrefix("-"), word != "help" else { return nil }
+        let verbs = RootCommand.configuration.subcommands.compactMap { $0.configuration.commandName }
+        guard !verbs.contains(word) else { return nil }
+        return "there is no verb '\(printable(word.utf8.prefix(60)))'; the verbs are \(verbs.joined(separator: ", "))"
     }
 
     /// Help and version are answers; anything else is one line and a hint.

@@ -26,7 +26,7 @@ enum Terminal {
             if count < 0 && errno == EINTR { continue }
             if count <= 0 {
                 let number = errno
-                if descriptor == 1, number != EPIPE { lost.withLock { $0 = number } }
+                if descriptor == 1, number != EPIPE, number != EBADF { lost.withLock { $0 = number } }
                 return
             }
             bytes = bytes.dropFirst(count)

@@ -96,6 +96,6 @@ struct RecoverVerb: Verb {
         }
         let result = try manager.recover()
         return ExchangeReporting(session: session).report(
-            result, command: "recover", done: "what was interrupted is finished: the restore is complete")
+            result, command: "recover", done: "what was interrupted is finished")
     }
 }
