@@ -96,6 +96,11 @@ struct RestoreComparison {
 
     private mutating func compare(live l: Int, backup r: Int) {
         let (now, wanted) = (live[l], scope.backup[r])
+        if now.flags.contains(.container) {
+            // P7: whatever the backup has there, other backups are never moved or written into.
+            refusals.append("\(live.path(of: l)) holds backups, and the backup has an entry there")
+            return
+        }
         switch (now.kind, wanted.kind) {
         case (.directory, .directory):
             if scope.roles[r] == .selected { directories.append((l, r)) }

@@ -19,6 +19,7 @@ struct RestoreScope: Sendable {
     private let skipped: Set<EntryPath>
     /// Whether what the backup does not hold may go.
     let removesExtra: Bool
+    private let includesLogs: Bool
 
     /// - Parameters:
     ///   - only: what to bring back; everything if empty.
@@ -32,10 +33,16 @@ struct RestoreScope: Sendable {
         self.today = today
         self.skipped = skipped
         self.removesExtra = removesExtra
+        self.includesLogs = includesLogs
         roles = Array(repeating: .none, count: backup.count)
         for path in only where backup.index(of: path) == nil {
             throw BackupError(
                 .refused, "the backup does not hold \(path)", advice: "'show NAME --files' lists what it holds")
+        }
+        for index in 0..<backup.count where Self.isPrivate(backup.path(of: index)) {
+            throw BackupError(
+                .refused, "the backup names \(backup.path(of: index)), where restores keep what is theirs",
+                advice: "Nothing was changed. It was not made by this program")
         }
         for index in 0..<backup.count where isWanted(index, only: only, includesLogs: includesLogs) {
             select(index)
@@ -48,6 +55,12 @@ struct RestoreScope: Sendable {
         if path.bytes.withRawBytes({ Selection.isOurs($0, kind: backup[index].kind) }) { return false }
         if !includesLogs, Self.isLog(path) { return false }
         return only.isEmpty || only.contains { path.isAtOrBelow($0) }
+    }
+
+    /// P7: a protected path that a backup entry names.
+    private static func isPrivate(_ path: EntryPath) -> Bool {
+        path.components.first?.elementsEqual(RestoreFolders.name.utf8) == true
+            || path.components.contains { $0.starts(with: RestoreFolders.mountPrefix.utf8) }
     }
 
     private static func isLog(_ path: EntryPath) -> Bool {
@@ -76,7 +89,7 @@ struct RestoreScope: Sendable {
         guard isBelowSelected, removesExtra, kind.isSaved else { return .leave }
         if backup.index(ofBytes: path) != nil { return .leave }
         let path = EntryPath(unchecked: Array(path))
-        if isSkipped(path) || isExcluded(path, kind: kind) { return .leave }
+        if isSkipped(path) || isExcluded(path, kind: kind) || !includesLogs && Self.isLog(path) { return .leave }
         return .take
     }
 
@@ -99,6 +112,7 @@ struct RestoreScope: Sendable {
         if record.flags.contains(.mountRoot) { return "a file system is mounted there" }
         if !record.kind.isSaved { return "a \(record.kind.name)" }
         if isSkipped(path) { return "the backup could not read it" }
+        if !includesLogs && Self.isLog(path) { return "a log (--include-logs)" }
         for (selection, whose) in [(today, ""), (recorded, ", when the backup was made")] {
             if let found = selection.exclusion(of: path, kind: record.kind) {
                 return "excluded by \(found.rule) (\(found.rule.origin))\(whose)"

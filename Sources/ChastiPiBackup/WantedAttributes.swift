@@ -24,6 +24,8 @@ struct WantedAttributes: Sendable {
         var wanted = backup.attributes(of: index)
         if let owner {
             (wanted.user, wanted.group) = owner
+            // Capabilities and the like are as powerful as set-id bits.
+            wanted.extended.removeAll { !$0.name.starts(with: "user.".utf8) }
         } else {
             wanted = ownership.resolved(wanted)
         }
