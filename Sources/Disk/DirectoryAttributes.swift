@@ -51,6 +51,9 @@ struct DirectoryAttributes {
         let current = Attributes(
             mode: now.mode, user: now.user, group: now.group, modified: now.modified, extended: extended)
         if current == wanted { return true }
+        // Only its owner may: without this an exchange in a directory that we may merely write to would never end.
+        let user = linux_effective_user()
+        guard user == 0 || now.user == user else { return false }
         let known = [line.old, line.new].compactMap { $0 }
         guard known.contains(where: { $0.isSame(as: current) }) else {
             let time = wanted.modified
