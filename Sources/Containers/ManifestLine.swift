@@ -25,6 +25,9 @@ struct ManifestLine {
     /// Of a `#:` line.
     var extra = Extra()
 
+    /// No file is larger on Linux.
+    private static let largest = UInt64(Int64.max)
+
     /// What mtree has no keyword for.
     struct Extra {
         var linkGroup: UInt32 = 0
@@ -78,7 +81,7 @@ extension ManifestLine {
     private mutating func setField(_ key: Text, _ value: Text) -> Bool {
         switch true {
         case Self.is(key, "type"): return Self.set(&type, Self.type(value))
-        case Self.is(key, "size"): return Self.set(&size, Self.decimal(value))
+        case Self.is(key, "size"): return Self.set(&size, Self.decimal(value).flatMap { $0 <= Self.largest ? $0 : nil })
         case Self.is(key, "time"): return Self.set(&modified, Self.time(value))
         case Self.is(key, "sha256"):
             return Self.set(&digest, SHA256Digest(hex: UnsafeRawBufferPointer(rebasing: value)))
@@ -90,8 +93,8 @@ extension ManifestLine {
     private mutating func setOwner(_ key: Text, _ value: Text) -> Bool {
         switch true {
         case Self.is(key, "mode"): return Self.set(&mode, Self.octal(value))
-        case Self.is(key, "uid"): return Self.set(&user, Self.decimal(value).flatMap { UInt32(exactly: $0) })
-        case Self.is(key, "gid"): return Self.set(&group, Self.decimal(value).flatMap { UInt32(exactly: $0) })
+        case Self.is(key, "uid"): return Self.set(&user, Self.owner(value))
+        case Self.is(key, "gid"): return Self.set(&group, Self.owner(value))
         case Self.is(key, "uname"): return Self.set(&userName, value)
         case Self.is(key, "gname"): return Self.set(&groupName, value)
         default: return false
@@ -156,6 +159,11 @@ extension ManifestLine {
             value = sum
         }
         return value
+    }
+
+    /// The largest number stands for no owner in calls of the kernel, and for none that could be given.
+    private static func owner(_ text: Text) -> UInt32? {
+        decimal(text).flatMap { UInt32(exactly: $0) }.flatMap { $0 == .max ? nil : $0 }
     }
 
     private static func octal(_ text: Text) -> UInt16? {

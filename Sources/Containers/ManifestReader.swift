@@ -13,6 +13,8 @@ package struct ManifestReader: ~Copyable {
 
     private var table = EntryTable(root: EntryRecord(kind: .directory, flags: .ancestor))
     private var held: [Int: Manifest.Held] = [:]
+    /// The first name of each group of hard links.
+    private var firstOfGroup: [UInt32: Int] = [:]
     private var metadata: (size: UInt64, digest: SHA256Digest)?
     private var hasRoot = false
     private var number = 0
@@ -144,6 +146,21 @@ extension ManifestReader {
         } catch {
             throw self.error(error == .noParent ? "\(path): its directory is not listed" : "\(path): out of order")
         }
+        try checkGroup(of: table.count - 1)
+    }
+
+    /// The names of one file have one content and one set of attributes.
+    private mutating func checkGroup(of index: Int) throws(ManifestError) {
+        let record = table[index]
+        guard record.linkGroup != 0 else { return }
+        guard let first = firstOfGroup[record.linkGroup] else {
+            firstOfGroup[record.linkGroup] = index
+            return
+        }
+        let isSame =
+            record.size == table[first].size && record.digest == table[first].digest
+            && table.attributes(of: index) == table.attributes(of: first)
+        if !isSame { throw error("\(table.path(of: index)): not as \(table.path(of: first)), the same file") }
     }
 
     private func check(

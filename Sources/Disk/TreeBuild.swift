@@ -63,7 +63,7 @@ package struct TreeBuild: Sendable {
                 continue
             }
             open[parent, default: ([], 0)].entries.append(index)
-            open[parent, default: ([], 0)].bytes += record.size
+            open[parent, default: ([], 0)].bytes.add(saturating: record.size)
             if let (entries, bytes) = open[parent], entries.count == Self.entriesPerUnit {
                 units.append(Unit(directory: parent, entries: entries, bytes: bytes))
                 open[parent] = nil

@@ -60,7 +60,7 @@ extension FolderContainer {
         for index in 1..<max(1, written.table.count) {
             details.entries += 1
             if written.table[index].kind == .file { details.files += 1 }
-            details.bytes += written.table[index].size
+            details.bytes.add(saturating: written.table[index].size)
         }
         details.bytesWritten = written.bytesWritten
         details.sharedFiles = written.sharedFiles
@@ -173,7 +173,10 @@ private struct SpaceNeeded {
             inodes += 1
             // Links are short and lie in their inode; how much of a sparse file is holes shows when it is read.
             let isCounted = record.kind == .directory || record.kind == .file && !record.flags.contains(.sparse)
-            if isCounted { bytes += Self.blocks(of: record, blockSize) * blockSize }
+            if isCounted {
+                let (size, overflow) = Self.blocks(of: record, blockSize).multipliedReportingOverflow(by: blockSize)
+                bytes.add(saturating: overflow ? .max : size)
+            }
         }
     }
 

@@ -22,7 +22,7 @@ extension FolderContainer {
         let shares = try pool.map(backups.count) { _, index in try measure(backups[index]) }
         var sizes = FolderSizes()
         for (backup, share) in zip(backups, shares) { sizes.alone[backup.name.text] = share.alone }
-        sizes.together = UInt64(shares.reduce(0) { $0 + $1.part }.rounded())
+        sizes.together = UInt64(min(shares.reduce(0) { $0 + $1.part }.rounded(), Double(Int64.max)))
         do throws(DiskError) {
             try state?.writeSizes(sizes.remembered(key: key))
         } catch {

@@ -69,7 +69,7 @@ extension FolderContainer {
         _ files: [FolderComparison.File], _ contents: FolderContents, _ found: EntryTable, _ findings: [Finding]
     ) throws -> Verified {
         let files = files.sorted { found[$0.found].size > found[$1.found].size }
-        let total = files.reduce(UInt64(0)) { $0 + found[$1.found].size }
+        let total = files.map { found[$0.found].size }.saturatingSum()
         let meter = ProgressMeter(.verifying, entries: files.count, bytes: total, in: run)
         let states = PerWorker(pool) { State() }
         let results = try pool.map(files.count) { worker, number in
@@ -190,7 +190,7 @@ struct FolderComparison {
         var (files, bytes) = (0, UInt64(0))
         for index in 1..<max(1, contents.table.count) {
             if contents.table[index].kind == .file { files += 1 }
-            bytes &+= contents.table[index].size
+            bytes.add(saturating: contents.table[index].size)
         }
         if details.files != files || details.entries != contents.table.count - 1 || details.bytes != bytes {
             findings.append(Finding(.damage, BackupMetadata.fileName, "its counts are not those of the manifest"))

@@ -66,7 +66,9 @@ struct FolderWriter {
 
     private var bytesToRead: UInt64 {
         var bytes: UInt64 = 0
-        for index in 0..<plan.table.count where plan.content(of: index) == .file { bytes += plan.table[index].size }
+        for index in 0..<plan.table.count where plan.content(of: index) == .file {
+            bytes.add(saturating: plan.table[index].size)
+        }
         return bytes
     }
 
@@ -131,7 +133,7 @@ private struct Progress: Sendable {
             written.table.setExtended(entry.extended, of: entry.index)
         }
         if let held = entry.held { written.held[entry.index] = held }
-        written.bytesWritten += entry.bytesWritten
+        written.bytesWritten.add(saturating: entry.bytesWritten)
     }
 }
 

@@ -1,3 +1,19 @@
+extension UInt64 {
+    /// Adds a size. Sizes come from outside, and a sparse file says what it likes: what a sum cannot hold is its largest
+    /// value.
+    package mutating func add(saturating size: UInt64) {
+        let (sum, overflow) = addingReportingOverflow(size)
+        self = overflow ? .max : sum
+    }
+}
+
+extension Sequence<UInt64> {
+    /// The sum of sizes, or the largest value if it cannot hold them.
+    package func saturatingSum() -> UInt64 {
+        reduce(into: 0) { $0.add(saturating: $1) }
+    }
+}
+
 /// A number of bytes, for people: `512 B`, `1.2 GB`, `300 MB`; powers of 1000.
 public struct ByteCount: Hashable, Comparable, Sendable {
     public var bytes: UInt64

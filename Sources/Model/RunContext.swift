@@ -77,7 +77,7 @@ package final class ProgressMeter: Sendable {
     /// Adds to the counts. `current` is asked for its path only if it is time to report.
     package func advance(entries newEntries: Int = 0, bytes newBytes: UInt64 = 0, current: () -> EntryPath) {
         let entries = entries.add(newEntries, ordering: .relaxed).newValue
-        let bytes = bytes.add(newBytes, ordering: .relaxed).newValue
+        let bytes = bytes.wrappingAdd(newBytes, ordering: .relaxed).newValue
         let now = run.clock.monotonic()
         let due = nextReport.load(ordering: .relaxed)
         guard now >= due,

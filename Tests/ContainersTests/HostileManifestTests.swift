@@ -43,7 +43,8 @@ import Testing
     @Test(
         arguments: [
             "type=device", "type=file", "mode=10000", "mode=0888", "mode=", "uid=-1", "uid=4294967296", "uid=x",
-            "size=-1",
+            "uid=4294967295", "gid=4294967295",
+            "size=-1", "size=9223372036854775808",
             "size=18446744073709551616", "size=", "time=1", "time=1.5", "time=.000000000", "time=1.0000000000",
             "time=99999999999999999999.000000000", "sha256=12", "sha256=", "mode=0644", "evil=1", "nonsense", "=1",
         ])
@@ -52,6 +53,28 @@ import Testing
         let line = "./x\(Self.file.dropLast()) \(field)\n"
         let message = try #require(ManifestFixture.refusal(of: ManifestFixture.sealed(line)))
         #expect(message.hasPrefix("line 2: "), "\(message)")
+    }
+
+    /// Beside a second field of its kind the value would not be looked at.
+    @Test(arguments: [
+        ("size=1", "size=9223372036854775808"), ("uid=0", "uid=4294967295"), ("gid=0", "gid=4294967295"),
+    ])
+    func numbersThatNoKernelKnowsAreRefused(field: String, replacement: String) throws {
+        let line = "./x" + Self.file.replacing(field, with: replacement)
+        let message = try #require(ManifestFixture.refusal(of: ManifestFixture.sealed(line)))
+        #expect(message.contains("'\(replacement)' is no keyword, or has no such value"), "\(message)")
+    }
+
+    @Test(arguments: ["mode=0600", "uid=1", "gid=1", "size=2", "time=1.000000000", "sha256=bbbb"])
+    func namesOfOneFileMustAgree(field: String) throws {
+        let same = "#: group=1\n./a\(Self.file)#: group=1\n./b"
+        #expect(ManifestFixture.refusal(of: ManifestFixture.sealed(same + Self.file)) == nil)
+        let key = field.prefix { $0 != "=" } + "="
+        let value = key == "sha256=" ? "sha256=" + String(repeating: "b", count: 64) : field
+        let other = Self.file.dropLast().split(separator: " ").map { $0.hasPrefix(key) ? value : String($0) }
+        let message = try #require(
+            ManifestFixture.refusal(of: ManifestFixture.sealed(same + " " + other.joined(separator: " ") + "\n")))
+        #expect(message.contains("b: not as a, the same file"), "\(message)")
     }
 
     @Test(arguments: ["mode=0644", "uid=0", "gid=0", "size=1", "time=0.000000000", "type=file", "sha256="])

@@ -48,12 +48,19 @@ enum ManifestFixture {
             paths.insert(parent.appending(name(&random)))
         }
         let sorted = paths.sorted()
+        var files: [UInt32: (record: EntryRecord, extended: [ExtendedAttribute])] = [:]
         for (index, path) in sorted.enumerated() {
             let isParent = index + 1 < sorted.count && sorted[index + 1].isBelow(path)
             var record = record(isParent ? .directory : random.pick([.file, .file, .link, .directory]), &random)
             let target = record.kind == .link ? name(&random) : []
-            if record.kind == .file { try fill(&record, &random) }
-            try table.append(record, path: path, target: target, extended: random.once(in: 4) ? extended(&random) : [])
+            var extended = random.once(in: 4) ? extended(&random) : []
+            if record.kind == .file {
+                try fill(&record, &random)
+                // Names of one file agree in everything.
+                if let first = files[record.linkGroup] { (record, extended) = first }
+                if record.linkGroup != 0 { files[record.linkGroup] = (record, extended) }
+            }
+            try table.append(record, path: path, target: target, extended: extended)
         }
         return table
     }
@@ -67,7 +74,7 @@ enum ManifestFixture {
     private static func record(_ kind: EntryKind, _ random: inout SeededRandom) -> EntryRecord {
         EntryRecord(
             kind: kind, flags: kind == .directory && random.once(in: 4) ? .ancestor : [],
-            mode: UInt16.random(in: 0...0o7777, using: &random), user: random.pick([0, 7, .max]),
+            mode: UInt16.random(in: 0...0o7777, using: &random), user: random.pick([0, 7, .max - 1]),
             group: random.pick([0, 100]),
             modified: Timestamp(
                 seconds: Int64.random(in: -(1 << 40)...1 << 40, using: &random),
@@ -75,7 +82,7 @@ enum ManifestFixture {
     }
 
     private static func fill(_ record: inout EntryRecord, _ random: inout SeededRandom) throws {
-        record.size = random.pick([0, 1, 1 << 40, .max])
+        record.size = random.pick([0, 1, 1 << 40, UInt64(Int64.max)])
         record.digest = SHA256.digest(of: random.bytes(5))
         record.flags.insert(.hashed)
         if random.once(in: 4) { record.flags.insert(.sparse) }
