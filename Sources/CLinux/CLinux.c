@@ -203,6 +203,12 @@ long long linux_group_id(const char *name) {
 
 unsigned int linux_effective_user(void) { return geteuid(); }
 
+unsigned int linux_effective_group(void) { return getegid(); }
+
+int linux_groups(unsigned int *groups, int size) { RESULT(getgroups(size, groups)); }
+
+int linux_may_change(int dir, const char *path) { RESULT(faccessat(dir, path, W_OK | X_OK, AT_EACCESS)); }
+
 const char *linux_error_text(int number) {
     const char *text = strerrordesc_np(number);
     return text ? text : "unknown error";
@@ -250,6 +256,10 @@ int linux_rename(int from_dir, const char *from, int to_dir, const char *to) {
 
 int linux_rename_noreplace(int from_dir, const char *from, int to_dir, const char *to) {
     CHANGING(renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE));
+}
+
+int linux_rename_exchange(int a_dir, const char *a, int b_dir, const char *b) {
+    CHANGING(renameat2(a_dir, a, b_dir, b, RENAME_EXCHANGE));
 }
 
 int linux_link(int from_dir, const char *from, int to_dir, const char *to) {

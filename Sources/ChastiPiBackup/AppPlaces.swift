@@ -74,7 +74,7 @@ extension AppPlaces {
     func open(_ text: String, pool: ThreadPool, in run: RunContext) throws -> Found {
         guard !text.contains("/") else { return try openPath(text, in: run) }
         let container = try existing(for: text, pool: pool, in: run)
-        let name = try Self.name(text, in: container)
+        let name = try Self.name(text, in: container, now: run.now())
         let contents = try container.contents(of: name)
         return Found(name: name.text, contents: contents, isTrusted: contents.manifest != nil)
     }
@@ -85,8 +85,8 @@ extension AppPlaces {
     }
 
     /// The name behind `NAME`, `folder:NAME` or `latest`.
-    static func name(_ text: String, in container: FolderContainer) throws -> BackupName {
-        if text == "latest" { return try latest(in: container) }
+    static func name(_ text: String, in container: FolderContainer, now: LocalTime) throws -> BackupName {
+        if text == "latest" { return try latest(in: container, now: now) }
         let plain = text.hasPrefix("folder:") ? String(text.dropFirst("folder:".count)) : text
         do throws(BackupNameError) {
             return try BackupName(plain)
@@ -96,12 +96,16 @@ extension AppPlaces {
     }
 
     /// The newest complete, undamaged backup that is no safety backup (promise 12).
-    private static func latest(in container: FolderContainer) throws -> BackupName {
+    ///
+    /// One from the future only if there is no other: a run with a wrong date must not make its backup the newest for ever.
+    private static func latest(in container: FolderContainer, now: LocalTime) throws -> BackupName {
         let candidates = try container.backups().backups.filter { backup in
             if case .damaged = backup.state { return false }
             return !backup.isIncomplete && backup.trigger != .preRestore
         }
-        guard let newest = candidates.max(by: { $0.isOlder(than: $1) }) else {
+        let tomorrow = now.moment.adding(seconds: 86_400)
+        let past = candidates.filter { $0.time.moment <= tomorrow }
+        guard let newest = (past.isEmpty ? candidates : past).max(by: { $0.isOlder(than: $1) }) else {
             throw BackupError(.notFound, "there is no complete, undamaged backup yet", advice: "'create' makes one")
         }
         return newest.name

@@ -96,6 +96,11 @@ public struct BackupManager: Sendable {
         }
     }
 
+    /// What ``restore(_:to:)`` would do. Nothing changes.
+    public func previewRestore(_ request: RestoreRequest, to directory: String) throws -> RestorePlan {
+        try Self.reporting { try RestoreToDirectory(planning: planning(request), path: directory).plan() }
+    }
+
     /// Puts a backup back into the app, all or nothing. `confirm` sees the plan; if it says no, nothing changes.
     public func restore(
         _ request: RestoreRequest, confirm: (RestorePlan) throws -> Bool
@@ -107,11 +112,11 @@ public struct BackupManager: Sendable {
             let plan = try planning.plan()
             var result: RestoreResult
             if plan.isEmpty {
-                result = RestoreResult(ending: .nothingToDo)
+                result = RestoreResult(ending: .nothingToDo, notKept: plan.notKept)
             } else if try !confirm(plan) {
                 result = RestoreResult(ending: .declined)
             } else {
-                let safety: (([EntryPath]) throws -> BackupName)? =
+                let safety: (([EntryPath]) throws -> CreateRun.Outcome)? =
                     request.skipsSafetyBackup ? nil : { try safetyBackup(touching: $0) }
                 result = try RestoreRun(planning: planning, folders: folders, makeSafetyBackup: safety).apply(plan)
             }
@@ -123,7 +128,7 @@ public struct BackupManager: Sendable {
 
     /// Restores into a directory of its own, which must be missing or empty.
     public func restore(_ request: RestoreRequest, to directory: String) throws -> RestoreResult {
-        try Self.reporting { try RestoreToDirectory(planning: try planning(request), path: directory).apply() }
+        try Self.reporting { try RestoreToDirectory(planning: planning(request), path: directory).apply() }
     }
 
     /// What ``undo(confirm:)`` would exchange. Nothing changes.
@@ -185,7 +190,7 @@ extension BackupManager {
     }
 
     /// Promise 9: the configured items, and everything that the plan touches.
-    private func safetyBackup(touching places: [EntryPath]) throws -> BackupName {
+    private func safetyBackup(touching places: [EntryPath]) throws -> CreateRun.Outcome {
         let container = FolderContainer(try self.places.backups(), pool: pool, in: run)
         do {
             return try session.holding(container, "restore") {

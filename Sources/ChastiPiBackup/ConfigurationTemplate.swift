@@ -12,7 +12,7 @@ extension BackupManager {
                 throw BackupError(
                     .refused, "\(printable(path.utf8)) exists already", advice: "Edit it, or move it away first")
             }
-            try backups.replaceFile(name, with: Array(Self.configurationTemplate.utf8))
+            try backups.createFile(name, with: Array(Self.configurationTemplate.utf8))
             return path
         }
     }

@@ -244,7 +244,7 @@ struct UncoveredSearch {
                 for item in try directory.items() {
                     guard let status = try directory.status(of: item.name) else { continue }
                     if status.kind == .directory { paths.append(path.appending(item.name)) }
-                    if status.kind == .file { bytes += status.size }
+                    if status.kind == .file { bytes.add(saturating: status.size) }
                 }
             } catch {
                 continue

@@ -37,18 +37,17 @@ struct Creating {
         var backup = Backup(
             name: preview.name, format: .folder, origin: .ours, time: run.now(), trigger: request.trigger,
             entries: preview.plan.table.count - 1, bytes: 0)
-        var toWrite: UInt64 = 0
-        for index in 0..<preview.plan.table.count {
-            backup.bytes = (backup.bytes ?? 0) + preview.plan.table[index].size
-            if preview.plan.content(of: index) == .file { toWrite += preview.plan.table[index].size }
-        }
+        let (plan, table) = (preview.plan, preview.plan.table)
+        backup.bytes = (0..<table.count).lazy.map { table[$0].size }.saturatingSum()
+        let read = (0..<table.count).lazy.filter { plan.content(of: $0) == .file }
+        let toWrite = read.map { table[$0].size }.saturatingSum()
         return CreateResult(
             backup: backup, skipped: preview.plan.skipped, absentItems: preview.absent, uncovered: preview.uncovered,
             sharedFiles: preview.plan.sharedFiles, bytesWritten: toWrite, findings: [])
     }
 
     /// A place that today's selection does not cover is an item of its own: nothing that is displaced is missing.
-    func safetyBackup(touching places: [EntryPath]) throws -> BackupName {
+    func safetyBackup(touching places: [EntryPath]) throws -> CreateRun.Outcome {
         let choice = try Self.choice(manager.configuration, CreateRequest(), manager.places, run)
         var items = choice.items
         for place in places where choice.selection.decision(on: place, kind: .file) != .take {
@@ -58,9 +57,7 @@ struct Creating {
             selection: Selection(items: items, rules: Exclusions(choice.rules)), items: items, rules: choice.rules,
             name: nil, prefix: .preRestore, trigger: .preRestore, tags: [], isFull: false)
         order.fullReadDays = manager.configuration.fullReadDays.value
-        let outcome = try createRun.make(order)
-        for skipped in outcome.details.skipped { run.report(.skipped(skipped)) }
-        return outcome.backup.name
+        return try createRun.make(order)
     }
 
     private func order(_ request: CreateRequest) throws -> CreateRun.Order {

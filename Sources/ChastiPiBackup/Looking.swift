@@ -34,7 +34,7 @@ struct Looking {
         var tops: [(path: EntryPath, entries: Int, bytes: UInt64)] = []
         for top in table.children(of: 0) {
             let end = table.endOfSubtree(at: top)
-            tops.append((table.path(of: top), end - top, (top..<end).reduce(0) { $0 + table[$1].size }))
+            tops.append((table.path(of: top), end - top, (top..<end).lazy.map { table[$0].size }.saturatingSum()))
         }
         let entries = (1..<max(1, table.count)).map { index in
             BackupDetails.Entry(
@@ -75,7 +75,7 @@ struct Looking {
             name: name, format: .folder, origin: metadata.isOfOriginal ? .original : .ours, time: metadata.time,
             trigger: metadata.details?.trigger ?? .manual, tags: metadata.details?.tags ?? [],
             isIncomplete: metadata.details?.isIncomplete ?? false, entries: table.count - 1,
-            bytes: (0..<table.count).reduce(0) { $0 + table[$1].size }, seal: found.contents.manifest?.seal)
+            bytes: (0..<table.count).lazy.map { table[$0].size }.saturatingSum(), seal: found.contents.manifest?.seal)
     }
 
     // MARK: Verify
@@ -136,12 +136,12 @@ struct Deleting {
         let sizes = try container.sizes(of: listed)
         var chosen: [Backup] = []
         for text in backups {
-            let name = try AppPlaces.name(text, in: container)
+            let name = try AppPlaces.name(text, in: container, now: run.now())
             guard var backup = listed.first(where: { $0.name == name }) else { throw FolderContainer.notFound(text) }
             backup.bytesAlone = sizes.alone[name.text]
             if !chosen.contains(where: { $0.name == name }) { chosen.append(backup) }
         }
-        return DeletePreview(backups: chosen, bytesFreed: chosen.reduce(0) { $0 + ($1.bytesAlone ?? 0) })
+        return DeletePreview(backups: chosen, bytesFreed: chosen.compactMap(\.bytesAlone).saturatingSum())
     }
 
     func delete(

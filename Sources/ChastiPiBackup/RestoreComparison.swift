@@ -27,6 +27,8 @@ struct RestoreComparison {
     private(set) var directories: [(live: Int, backup: Int)] = []
     private(set) var kept: [Int] = []
     private(set) var unchanged = 0
+    /// Directories that stand in both trees and whose children are still to be compared: trees can be deeper than a stack.
+    private var pending: [(live: Int, backup: Int)] = []
     private var refusals: [String] = []
 
     init(_ scope: RestoreScope, live: EntryTable, attributes: WantedAttributes) {
@@ -50,7 +52,9 @@ struct RestoreComparison {
 
     mutating func walk() throws {
         if scope.roles[0] == .selected { directories.append((0, 0)) }
-        compareChildren(live: 0, backup: 0)
+        pending = [(0, 0)]
+        while let next = pending.popLast() { compareChildren(live: next.live, backup: next.backup) }
+        kept.sort()
         try refuse()
     }
 
@@ -96,7 +100,7 @@ struct RestoreComparison {
 
     private mutating func compare(live l: Int, backup r: Int) {
         let (now, wanted) = (live[l], scope.backup[r])
-        if now.flags.contains(.container) {
+        if now.flags.contains(.container), now.kind != .link || wanted.kind != .link {
             // P7: whatever the backup has there, other backups are never moved or written into.
             refusals.append("\(live.path(of: l)) holds backups, and the backup has an entry there")
             return
@@ -104,7 +108,7 @@ struct RestoreComparison {
         switch (now.kind, wanted.kind) {
         case (.directory, .directory):
             if scope.roles[r] == .selected { directories.append((l, r)) }
-            compareChildren(live: l, backup: r)
+            pending.append((l, r))
         case (_, .directory) where scope.roles[r] == .ancestor:
             // P4
             refusals.append("\(live.path(of: l)) is a \(now.kind.name) and not a directory")
@@ -142,16 +146,22 @@ struct RestoreComparison {
                 + named.joined(separator: ", "))
     }
 
-    private mutating func liveOnly(_ l: Int) {
-        let record = live[l]
-        guard Self.isRemovable(record) else {
-            kept.append(l)
-            return
-        }
-        if record.kind == .directory && holdsProtected[l] {
-            for child in live.children(of: l) { liveOnly(child) }
-        } else {
-            step(live: l, backup: nil, parent: Int(record.parent))
+    /// The backup holds nothing of this: each part goes as whole as it may.
+    private mutating func liveOnly(_ top: Int) {
+        var l = top
+        let end = live.endOfSubtree(at: top)
+        while l < end {
+            let record = live[l]
+            if record.kind == .directory && holdsProtected[l] && Self.isRemovable(record) {
+                l += 1
+                continue
+            }
+            if Self.isRemovable(record) {
+                step(live: l, backup: nil, parent: Int(record.parent))
+            } else {
+                kept.append(l)
+            }
+            l = live.endOfSubtree(at: l)
         }
     }
 

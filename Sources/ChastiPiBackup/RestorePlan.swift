@@ -39,13 +39,15 @@ public struct RestorePlan: Sendable {
     /// Entries that are right already.
     public let unchanged: Int
     /// Bytes that will be written.
-    public var bytes: UInt64 { changes.reduce(0) { $0 + $1.bytes } }
+    public var bytes: UInt64 { changes.lazy.map(\.bytes).saturatingSum() }
 
     let exchange: ExchangePlan
     /// What must be staged: indices into the backup's table, in path order.
     let staged: [Int]
     let scope: RestoreScope
     let live: EntryTable
+    /// What of the backup we have no right to set, as clauses.
+    let notKept: [String]
 
     public var isEmpty: Bool { changes.isEmpty }
 }

@@ -31,13 +31,15 @@ struct RestorePlanning {
         try comparison.walk()
         let answers = try compareContents(comparison.candidates, scope, scan.table, attributes)
         try comparison.resolve(answers)
+        var preconditions = RestorePreconditions(
+            app: places.app, live: scan.table, scope: scope, ownership: attributes.ownership)
+        try preconditions.check(comparison.steps.map { ($0.step.place, $0.live) })
         return try plan(comparison, scope, scan.table, attributes)
     }
 
     func attributes() throws -> WantedAttributes {
-        let app = try places.app.status()
-        return WantedAttributes(
-            found.contents.table, owner: found.isTrusted || request.trusts ? nil : (app.user, app.group))
+        let owner = found.isTrusted || request.trusts ? nil : try places.app.status().owner
+        return WantedAttributes(found.contents.table, owner: owner)
     }
 
     func scope() throws -> RestoreScope {
@@ -79,7 +81,7 @@ struct RestorePlanning {
         _ candidates: [RestoreComparison.Candidate], _ scope: RestoreScope, _ live: EntryTable,
         _ attributes: WantedAttributes
     ) throws -> [RestoreComparison.Answer] {
-        let total = candidates.reduce(UInt64(0)) { $0 + live[$1.live].size }
+        let total = candidates.lazy.map { live[$0.live].size }.saturatingSum()
         let meter = ProgressMeter(.comparing, entries: candidates.count, bytes: total, in: run)
         let states = PerWorker(pool) { State() }
         // In runs of neighbours: one candidate alone costs more to hand out than to compare.
@@ -149,7 +151,7 @@ struct RestorePlanning {
                 {
                     staged.append(index)
                     entries += 1
-                    bytes += scope.backup[index].size
+                    bytes.add(saturating: scope.backup[index].size)
                 }
             } else if let liveIndex {
                 entries = live.endOfSubtree(at: liveIndex) - liveIndex
@@ -158,15 +160,16 @@ struct RestorePlanning {
             changes.append(.init(path: step.place, action: action, entries: entries, bytes: bytes))
         }
         var directories: [EntryPath: Attributes] = [:]
+        var notKept: [String] = []
         for (liveIndex, backupIndex) in comparison.directories {
             let path = live.path(of: liveIndex)
             let extended = try extended(of: path)
             guard !attributes.match(live[liveIndex], of: backupIndex, extended: extended) else { continue }
-            var wanted = attributes.attributes(of: backupIndex)
-            if !attributes.ownership.mayGive {
-                (wanted.user, wanted.group) = (live[liveIndex].user, live[liveIndex].group)
+            guard attributes.ownership.maySetAttributes(ofWhatBelongsTo: live[liveIndex].user) else {
+                notKept.append("\(path): only its owner may set its attributes")
+                continue
             }
-            directories[path] = wanted
+            directories[path] = attributes.attainable(backupIndex, from: live[liveIndex])
             changes.append(.init(path: path, action: .attributes, entries: 1, bytes: 0))
         }
         let mounts = (0..<live.count).filter { live[$0].flags.contains(.mountRoot) && live[$0].kind == .directory }
@@ -180,7 +183,7 @@ struct RestorePlanning {
             exchange: ExchangePlan(
                 steps: comparison.steps.map(\.step), directories: directories,
                 mounts: mounts.map { live.path(of: $0) }),
-            staged: staged.sorted(), scope: scope, live: live)
+            staged: staged.sorted(), scope: scope, live: live, notKept: notKept)
     }
 
     private func extended(of path: EntryPath) throws -> [ExtendedAttribute] {

@@ -10,7 +10,7 @@ struct RestoreRun {
     let folders: RestoreFolders
     /// Makes the safety backup, and holds the backup directory's lock while it does. Told are the places that the plan
     /// touches. Nil if there shall be none.
-    let makeSafetyBackup: (([EntryPath]) throws -> BackupName)?
+    let makeSafetyBackup: (([EntryPath]) throws -> CreateRun.Outcome)?
 
     private var contents: FolderContents { planning.found.contents }
 
@@ -19,7 +19,7 @@ struct RestoreRun {
         try checkSpace(for: plan)
         let attributes = try planning.attributes()
         let staged = StagedTree(contents, attributes: attributes, pool: planning.pool, in: planning.run)
-        var result = RestoreResult(ending: .done)
+        var result = RestoreResult(ending: .done, notKept: plan.notKept)
         let outcome = try RestoreTransaction.run(
             plan.exchange, note: Array("restore 1 \(plan.backup)".utf8), in: folders,
             stage: { folders in
@@ -31,7 +31,7 @@ struct RestoreRun {
             admit: { place, displaced in try admit(displaced, at: place, plan) },
             beforeApplying: {
                 if let makeSafetyBackup {
-                    result.safetyBackup = try makeSafetyBackup(plan.exchange.steps.filter(\.removes).map(\.place))
+                    result.take(safety: try makeSafetyBackup(plan.exchange.steps.filter(\.removes).map(\.place)))
                 }
                 try planning.run.stop.check()
                 planning.run.report(.started(.applying, entries: plan.exchange.steps.count, bytes: 0))
@@ -88,7 +88,7 @@ struct RestoreRun {
             throw BackupError(
                 .refused, "the app is on a read-only file system", advice: "Nothing was changed. Remount it")
         }
-        let needs = plan.bytes + UInt64(plan.staged.count) * 512 + (1 << 16)
+        let needs = [plan.bytes, UInt64(plan.staged.count) * 512, 1 << 16].saturatingSum()
         if needs > traits.freeBytes {
             throw BackupError(
                 .noSpace,
@@ -112,7 +112,8 @@ extension RestoreResult {
             ending = .doneDespite("\(cause)")
             take(report)
         case .takenBack(let report, let cause):
-            var message = "\(cause)"
+            // Its own advice is of no use any more.
+            var message = (cause as? BackupError)?.message ?? "\(cause)"
             for conflict in report.conflicts {
                 message += "; \(conflict.path) was found there and is kept in \(conflict.keptAt)"
             }
@@ -121,90 +122,16 @@ extension RestoreResult {
         }
     }
 
+    fileprivate mutating func take(safety outcome: CreateRun.Outcome) {
+        safetyBackup = outcome.backup.name
+        notKept += outcome.details.skipped.map { "\($0.path): not in the safety backup: \($0.reason)" }
+    }
+
     mutating func take(_ report: ExchangeReport) {
         conflicts += report.conflicts.map { ($0.path, $0.keptAt) }
-        notKept += report.attributesLeft.map { "\($0): someone changed its attributes meanwhile; they were left" }
+        let left = report.attributesLeft.map { "\($0.path): \($0.reason)" }
+        // The plan may have said the same.
+        notKept += left.filter { !notKept.contains($0) }
         warnings += report.leftovers
-    }
-}
-
-/// Restores into a directory of its own (`--to`): built beside it and renamed into place, so that it is complete or as it
-/// was found.
-struct RestoreToDirectory {
-    let planning: RestorePlanning
-    let path: String
-
-    func apply() throws -> RestoreResult {
-        let (parent, name) = try split()
-        let existing = try parent.status(of: name.utf8)
-        if let existing {
-            guard existing.kind == .directory, try parent.directory(name.utf8).items().isEmpty else {
-                throw BackupError(
-                    .refused, "\(printable(path.utf8)) exists and is not an empty directory",
-                    advice: "Nothing was changed. Name a directory that does not exist yet")
-            }
-        }
-        let scope = try planning.scope()
-        let indices = (0..<scope.backup.count).filter { scope.roles[$0] != .none }
-        let bytes = indices.reduce(UInt64(0)) { $0 + scope.backup[$1].size }
-        let free = try FileSystemTraits(of: parent).freeBytes
-        if bytes > free {
-            throw BackupError(
-                .noSpace, "no space: the restore needs \(ByteCount(bytes)), \(ByteCount(free)) are free",
-                advice: "Free space")
-        }
-        let durability = try Durability(in: parent)
-        var partial = try PartialDirectory(name, token: planning.run.randomHex(bytes: 4), in: parent)
-        var result = RestoreResult(ending: .done)
-        do {
-            let attributes = try planning.attributes()
-            let meter = ProgressMeter(.staging, entries: indices.count, bytes: bytes, in: planning.run)
-            result.notKept = try StagedTree(
-                planning.found.contents, attributes: attributes, pool: planning.pool, in: planning.run
-            ).build(indices, in: partial.directory, meter: meter)
-            try setTop(of: partial.directory, scope, attributes, &result)
-            try planning.run.stop.check()
-            if existing != nil { try parent.removeEmptyDirectory(name.utf8) }
-        } catch {
-            partial.discard()
-            throw error
-        }
-        do {
-            try partial.publish(as: name, durability: durability)
-        } catch {
-            // An empty directory stood there: as it was found.
-            if let existing { try parent.makeEmptyDirectory(name.utf8, mode: existing.mode) }
-            throw error
-        }
-        return result
-    }
-
-    /// The directory itself gets the app's attributes if the whole app was an item, else those of any new directory.
-    private func setTop(
-        of directory: Directory, _ scope: RestoreScope, _ attributes: WantedAttributes, _ result: inout RestoreResult
-    ) throws {
-        var wanted = try directory.status().attributes(with: [])
-        wanted.mode = 0o755
-        if scope.roles[0] == .selected { wanted = attributes.attributes(of: 0) }
-        let unset = try FileAttributes.apply(
-            wanted, to: directory.descriptor, now: try directory.status().owner, ownership: attributes.ownership)
-        result.notKept += unset.map { ".: \($0)" }
-    }
-
-    private func split() throws -> (parent: Directory, name: String) {
-        var trimmed = path[...]
-        while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed = trimmed.dropLast() }
-        let slash = trimmed.lastIndex(of: "/")
-        let name = slash.map { String(trimmed[trimmed.index(after: $0)...]) } ?? String(trimmed)
-        let parent = slash.map { $0 == trimmed.startIndex ? "/" : String(trimmed[..<$0]) } ?? "."
-        guard let component = EntryPath(name), !component.isRoot else {
-            throw BackupError(.usage, "--to '\(printable(path.utf8))' names no directory")
-        }
-        do throws(DiskError) {
-            return (try Directory(path: parent), name)
-        } catch {
-            throw BackupError(
-                .refused, "cannot open \(printable(parent.utf8)): \(error.reason)", advice: "Nothing was changed")
-        }
     }
 }

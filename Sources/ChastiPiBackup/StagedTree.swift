@@ -24,6 +24,7 @@ struct StagedTree: Sendable {
 
     /// Builds the entries at `indices` (in path order) below `target`. Returns what could not be set, as clauses.
     func build(_ indices: [Int], in target: Directory, meter: ProgressMeter) throws -> [String] {
+        for index in indices { note(index, attributes.denied(index)) }
         let build = TreeBuild(indices, of: contents.table, in: target)
         try build.makeDirectories()
         let states = PerWorker(pool) { WorkerState() }
@@ -50,7 +51,10 @@ struct StagedTree: Sendable {
         }
         try build.finishDirectories(
             ownership: attributes.ownership, attributes: attributes.attributes(of:), unset: note)
-        return notKept.value.withLock { $0 }
+        return notKept.value.withLock { notKept in
+            defer { notKept = [] }
+            return notKept
+        }
     }
 
     private struct WorkerState: ~Copyable {

@@ -69,6 +69,13 @@ package final class Directory: Sendable {
         return FileStatus(raw)
     }
 
+    /// Which file or directory `name` leads to, if it is a link; nil if it leads nowhere that we can reach.
+    package func identity(following name: some Collection<UInt8>) -> FileIdentity? {
+        var raw = linux_stat()
+        guard withCString(name, { linux_stat_following(descriptor, $0, &raw) }) == 0 else { return nil }
+        return FileStatus(raw).identity
+    }
+
     package func status() throws(DiskError) -> FileStatus {
         var raw = linux_stat()
         try check(linux_stat_at(descriptor, "", &raw), "read the attributes of", ".")
@@ -174,6 +181,21 @@ package final class Directory: Sendable {
         try check(result, "replace", printable(newName))
     }
 
+    /// Puts `name` and `other`, which both exist, in each other's place.
+    package func exchange(
+        _ name: some Collection<UInt8>, _ other: some Collection<UInt8>
+    ) throws(DiskError) {
+        let result = withCString(name) { from in
+            withCString(other) { linux_rename_exchange(descriptor, from, descriptor, $0) }
+        }
+        try check(result, "replace", printable(other))
+    }
+
+    /// Takes the directory's lock for as long as it is open here. False if someone has it, or if there is no such thing.
+    @discardableResult package func lockIfPossible() -> Bool {
+        linux_lock(descriptor, 1, 0) == 0
+    }
+
     /// Removes a file or a link.
     package func unlink(_ name: some Collection<UInt8>) throws(DiskError) {
         try check(withCString(name) { linux_unlink(descriptor, $0) }, "remove", printable(name))
@@ -190,6 +212,31 @@ package final class Directory: Sendable {
     /// Writes out everything of the whole file system.
     package func syncFileSystem() throws(DiskError) {
         try check(linux_syncfs(descriptor), "sync", "the file system")
+    }
+}
+
+// What is to be known before anything is changed.
+extension Directory {
+    /// Fails if we may not make and remove entries in this directory.
+    package func checkEntriesMayChange() throws(DiskError) {
+        try check(linux_may_change(descriptor, "."), "change", "the directory")
+    }
+
+    /// Whether this directory makes no difference between names that differ in case only. `names`: all that is in it.
+    package func foldsCase(names: [[UInt8]]) throws(DiskError) -> Bool {
+        if linux_folds_case(descriptor) != 0 { return true }
+        // The flag is not known to every file system: what one of the names leads to, spelled otherwise, tells too.
+        for name in names {
+            let other = name.map { isLetter($0) ? $0 ^ 0x20 : $0 }
+            guard other != name, !names.contains(other) else { continue }
+            guard let found = try status(of: other) else { return false }
+            return try status(of: name)?.identity == found.identity
+        }
+        return false
+    }
+
+    private func isLetter(_ byte: UInt8) -> Bool {
+        UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte | 0x20
     }
 }
 

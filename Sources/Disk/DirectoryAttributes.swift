@@ -16,20 +16,22 @@ struct DirectoryAttributes {
         paths = AppPaths(app)
     }
 
-    /// Returns the directories that were left as they are because someone changed them.
-    func set(_ side: RestoreSide) throws -> [EntryPath] {
-        var left: [EntryPath] = []
+    /// Returns the directories that do not have the attributes of that side now.
+    func set(_ side: RestoreSide) throws -> [ExchangeReport.AttributesLeft] {
+        var left: [ExchangeReport.AttributesLeft] = []
         for line in lines.reversed() {
             guard let wanted = side == .new ? line.new : line.old else { continue }
             guard let directory = try open(line.path) else {
-                if tops[line.path] == nil { left.append(line.path) }
+                if tops[line.path] == nil { left.append(.init(path: line.path, reason: "it is gone")) }
                 continue
             }
             if let step = tops[line.path] {
                 let top = side == .new ? step.new : step.old
                 guard try directory.status().inode == top?[0].inode else { continue }
             }
-            if try !set(wanted, on: directory, knowing: line) { left.append(line.path) }
+            if let reason = try set(wanted, on: directory, knowing: line) {
+                left.append(.init(path: line.path, reason: reason))
+            }
         }
         return left
     }
@@ -42,28 +44,30 @@ struct DirectoryAttributes {
         return try paths.child(path.name, of: parent)
     }
 
-    /// False if mode, owner or extended attributes are neither the old nor the new ones (A2).
+    /// What keeps the directory from having all of `wanted`: nil if nothing does. Mode, owner and extended attributes that
+    /// are neither the old nor the new ones are left (A2).
     private func set(
         _ wanted: Attributes, on directory: Directory, knowing line: RestoreJournal.DirectoryLine
-    ) throws -> Bool {
+    ) throws -> String? {
         let now = try directory.status()
         let extended = try FileAttributes.extended(of: directory.descriptor)
         let current = Attributes(
             mode: now.mode, user: now.user, group: now.group, modified: now.modified, extended: extended)
-        if current == wanted { return true }
+        if current == wanted { return nil }
         // Only its owner may: without this an exchange in a directory that we may merely write to would never end.
-        let user = linux_effective_user()
-        guard user == 0 || now.user == user else { return false }
+        guard ownership.maySetAttributes(ofWhatBelongsTo: now.user) else {
+            return "only its owner may set its attributes"
+        }
         let known = [line.old, line.new].compactMap { $0 }
         guard known.contains(where: { $0.isSame(as: current) }) else {
             let time = wanted.modified
             let result = linux_set_modified(directory.descriptor, time.seconds, time.nanoseconds)
             try check(result, "set the time of", line.path.description)
-            return false
+            return "someone changed its attributes meanwhile; they were left"
         }
         let unset = try FileAttributes.apply(
             wanted, to: directory.descriptor, now: now.owner, ownership: ownership, currentExtended: extended)
-        return unset.isEmpty
+        return unset.isEmpty ? nil : "cannot be set: \(unset.joined(separator: ", "))"
     }
 
     /// Makes a directory again that someone removed, with the attributes of a side, opened up until the end.

@@ -66,11 +66,13 @@ package enum FileAttributes {
         currentExtended: [ExtendedAttribute]? = nil
     ) throws(DiskError) -> [String] {
         var unset: [String] = []
-        let owner = ownership.owner(for: wanted)
-        if owner.user != current.user || owner.group != current.group {
-            let result = ownership.mayGive ? linux_chown(descriptor, owner.user, owner.group) : -EPERM
-            try tolerate(result, "owner \(wanted.user):\(wanted.group)", "set the owner of", &unset)
+        let named = ownership.owner(for: wanted)
+        let owner = ownership.attainable(named, from: current)
+        if owner != current {
+            let result = linux_chown(descriptor, owner.user, owner.group)
+            try tolerate(result, "owner \(named.user):\(named.group)", "set the owner of", &unset)
         }
+        if owner != named { unset.append("owner \(named.user):\(named.group)") }
         let before: [ExtendedAttribute]
         if let currentExtended { before = currentExtended } else { before = try extended(of: descriptor) }
         for attribute in before where !wanted.extended.contains(where: { $0.name == attribute.name }) {
@@ -83,7 +85,9 @@ package enum FileAttributes {
             }
             try tolerate(result, printable(attribute.name), "set an attribute of", &unset)
         }
-        try check(linux_chmod(descriptor, UInt32(wanted.mode)), "set the mode of", "the file")
+        let mode = ownership.attainableMode(wanted.mode, for: named, belongingTo: owner)
+        if mode != wanted.mode { unset.append("set-id bits of mode \(String(wanted.mode, radix: 8))") }
+        try check(linux_chmod(descriptor, UInt32(mode)), "set the mode of", "the file")
         let time = wanted.modified
         try check(linux_set_modified(descriptor, time.seconds, time.nanoseconds), "set the time of", "the file")
         return unset
@@ -94,12 +98,14 @@ package enum FileAttributes {
         _ wanted: Attributes, toLink name: some Collection<UInt8>, in directory: Directory, ownership: Ownership
     ) throws(DiskError) -> [String] {
         var unset: [String] = []
-        let owner = ownership.owner(for: wanted)
-        if let current = try directory.status(of: name), owner.user != current.user || owner.group != current.group {
-            let result =
-                ownership.mayGive
-                ? withCString(name) { linux_chown_at(directory.descriptor, $0, owner.user, owner.group) } : -EPERM
-            try tolerate(result, "owner \(wanted.user):\(wanted.group)", "set the owner of", &unset)
+        let named = ownership.owner(for: wanted)
+        if let current = try directory.status(of: name)?.owner, current != named {
+            let owner = ownership.attainable(named, from: current)
+            if owner != current {
+                let result = withCString(name) { linux_chown_at(directory.descriptor, $0, owner.user, owner.group) }
+                try tolerate(result, "owner \(named.user):\(named.group)", "set the owner of", &unset)
+            }
+            if owner != named { unset.append("owner \(named.user):\(named.group)") }
         }
         for attribute in wanted.extended {
             let result = withCString(name) { name in
@@ -126,62 +132,6 @@ package enum FileAttributes {
         switch -result {
         case EPERM, EACCES, EOPNOTSUPP, EINVAL, ERANGE, ENODATA: unset.append(what())
         default: try check(result, operation, "the file")
-        }
-    }
-}
-
-/// Whom restored and backed-up entries belong to.
-package struct Ownership: Sendable {
-    /// Whether we may give files to others (root may).
-    package let mayGive: Bool
-    private let users: [UInt32: UInt32]
-    private let groups: [UInt32: UInt32]
-
-    /// Numbers stay as they are.
-    package static func byNumber() -> Ownership {
-        Ownership(mayGive: linux_effective_user() == 0, users: [:], groups: [:])
-    }
-
-    /// By name if the name exists here, else by number (promise 10).
-    package static func byName(users: [UInt32: String], groups: [UInt32: String]) -> Ownership {
-        var userNumbers: [UInt32: UInt32] = [:]
-        for (number, name) in users {
-            let found = withCString(name.utf8) { linux_user_id($0) }
-            if found >= 0 { userNumbers[number] = UInt32(found) }
-        }
-        var groupNumbers: [UInt32: UInt32] = [:]
-        for (number, name) in groups {
-            let found = withCString(name.utf8) { linux_group_id($0) }
-            if found >= 0 { groupNumbers[number] = UInt32(found) }
-        }
-        return Ownership(mayGive: linux_effective_user() == 0, users: userNumbers, groups: groupNumbers)
-    }
-
-    func owner(for attributes: Attributes) -> (user: UInt32, group: UInt32) {
-        (users[attributes.user] ?? attributes.user, groups[attributes.group] ?? attributes.group)
-    }
-
-    /// The attributes with the numbers that are used here.
-    package func resolved(_ attributes: Attributes) -> Attributes {
-        var resolved = attributes
-        (resolved.user, resolved.group) = owner(for: attributes)
-        return resolved
-    }
-}
-
-/// The names behind numbers of owners, as this system knows them.
-package enum OwnerNames {
-    package static func user(_ number: UInt32) -> String? {
-        name { linux_user_name(number, $0, 256) }
-    }
-
-    package static func group(_ number: UInt32) -> String? {
-        name { linux_group_name(number, $0, 256) }
-    }
-
-    private static func name(_ read: (UnsafeMutablePointer<CChar>?) -> Int) -> String? {
-        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
-            read(buffer.baseAddress) > 0 ? String(validatingCString: buffer.baseAddress.unsafelyUnwrapped) : nil
         }
     }
 }

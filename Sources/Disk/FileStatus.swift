@@ -82,4 +82,9 @@ package struct FileIdentity: Hashable, Sendable {
 package struct FileOwner: Equatable, Sendable {
     package let user: UInt32
     package let group: UInt32
+
+    package init(user: UInt32, group: UInt32) {
+        self.user = user
+        self.group = group
+    }
 }

@@ -82,6 +82,17 @@ extension Directory {
         try putInPlace(name, bytes, isDurable: false)
     }
 
+    /// Makes the file `name`, which does not exist: all of it, and durable when this returns, or nothing.
+    package func createFile(_ name: String, with bytes: [UInt8]) throws(DiskError) {
+        do throws(DiskError) {
+            try replaceFile(name, with: bytes)
+        } catch {
+            // It may stand there although it is not known to be durable.
+            withCString(name.utf8) { _ = linux_unlink(descriptor, $0) }
+            throw error
+        }
+    }
+
     private func putInPlace(_ name: String, _ bytes: [UInt8], isDurable: Bool) throws(DiskError) {
         let temporary = Array((name + ".tmp").utf8)
         if try status(of: temporary) != nil { try unlink(temporary) }
@@ -90,11 +101,11 @@ extension Directory {
             try giveToOwner(file.descriptor)
             try file.write(bytes)
             if isDurable { try file.fsync() }
+            try replace(name.utf8, by: temporary)
         } catch {
             // The first error is what the caller must hear; the leftover is removed before the next write.
             withCString(temporary) { _ = linux_unlink(descriptor, $0) }
             throw error
         }
-        try replace(name.utf8, by: temporary)
     }
 }

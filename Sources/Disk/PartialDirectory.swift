@@ -29,30 +29,55 @@ package struct PartialDirectory: ~Copyable {
         assert(isFinished, "a partial directory was neither published nor discarded")
     }
 
-    /// Makes everything durable, then visible under `name`, then that durable too. Nothing may stand at `name`.
+    /// Makes everything durable, then visible under `name`, then that durable too. Nothing may stand at `name` but the
+    /// empty directory `inPlaceOf`.
     ///
-    /// After an error the directory is gone, also if it had become visible and the last sync failed.
-    package mutating func publish(as name: String, durability: Durability) throws {
+    /// After an error the directory is gone, also if it had become visible and the last sync failed, and the empty one is
+    /// back.
+    package mutating func publish(
+        as name: String, inPlaceOf empty: FileStatus? = nil, durability: Durability
+    ) throws {
         do {
             try durability.makeDurable(directory)
-            try container.moveDirectory(temporaryName, as: name.utf8)
+            if empty == nil {
+                try container.moveDirectory(temporaryName, as: name.utf8)
+            } else {
+                try takePlace(of: name)
+            }
             try container.fsync()
+            // Fails if someone has put something in it.
+            if try container.status(of: temporaryName) != nil { try container.removeEmptyDirectory(temporaryName) }
         } catch {
-            hide(name)
+            hide(name, empty)
             discard()
             throw error
         }
         isFinished = true
     }
 
+    /// In one step: at no moment is there no directory. A file system that cannot exchange puts a directory in the place
+    /// of an empty one at least.
+    private func takePlace(of name: String) throws(DiskError) {
+        do throws(DiskError) {
+            try container.exchange(temporaryName, name.utf8)
+        } catch {
+            guard error.code == .unsupported else { throw error }
+            try container.replace(name.utf8, by: temporaryName)
+        }
+    }
+
     /// Takes the directory out of sight again. A move that was reported as failed may have been made all the same: what
     /// counts is which directory stands there.
-    private func hide(_ name: String) {
+    private func hide(_ name: String, _ empty: FileStatus?) {
         do throws(DiskError) {
             guard let visible = try container.status(of: name.utf8),
                 visible.identity == (try directory.status().identity)
             else { return }
+            if try container.status(of: temporaryName) != nil {
+                return try container.exchange(temporaryName, name.utf8)
+            }
             try container.moveDirectory(name.utf8, as: temporaryName)
+            if let empty { try container.makeEmptyDirectory(name.utf8, mode: empty.mode) }
         } catch {
             // It stays visible; and it is complete, only not known to be durable.
         }
@@ -62,6 +87,23 @@ package struct PartialDirectory: ~Copyable {
     package mutating func discard() {
         isFinished = true
         Self.remove(temporaryName, in: container)
+    }
+
+    /// Removes what killed runs left of a directory that was to become `name`. One that is locked is alive.
+    package static func removeDead(_ name: String, in container: Directory) {
+        let prefix = Array("\(Self.prefix)\(name.prefix(128)).".utf8)
+        do throws(DiskError) {
+            for item in try container.items() where item.name.starts(with: prefix) {
+                let token = item.name.dropFirst(prefix.count)
+                guard token.count == 8, token.allSatisfy({ "0123456789abcdef".utf8.contains($0) }),
+                    try container.kind(of: item) == .directory
+                else { continue }
+                let dead = try container.directory(item.name)
+                if dead.lockIfPossible() { remove(item.name, in: container) }
+            }
+        } catch {
+            // Invisible and in nobody's way: left where it is.
+        }
     }
 
     private static func remove(_ name: [UInt8], in container: Directory) {

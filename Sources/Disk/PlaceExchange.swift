@@ -215,8 +215,13 @@ package struct ExchangeReport: Sendable {
     }
 
     package internal(set) var conflicts: [Conflict] = []
-    /// Directories whose mode, owner or attributes someone changed meanwhile: they were left as they are.
-    package internal(set) var attributesLeft: [EntryPath] = []
+    /// A directory that does not have the attributes it should have.
+    package struct AttributesLeft: Sendable {
+        package let path: EntryPath
+        package let reason: String
+    }
+
+    package internal(set) var attributesLeft: [AttributesLeft] = []
 
     /// What could not be removed now; the next run tries again.
     package internal(set) var leftovers: [String] = []

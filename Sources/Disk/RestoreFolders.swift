@@ -110,8 +110,13 @@ package final class RestoreFolders {
     /// Whether a restore was interrupted and waits for `recover`. For runs that only read: takes no lock.
     package static func isRecoveryPending(in app: Directory) throws -> Bool {
         guard try app.status(of: name.utf8) != nil else { return false }
-        guard let state = try readState(in: try app.directory(name.utf8)) else { return false }
-        return state.phase == .forward || state.phase == .backward
+        do {
+            guard let state = try readState(in: try app.directory(name.utf8)) else { return false }
+            return state.phase == .forward || state.phase == .backward
+        } catch let error as DiskError where error.code == .denied {
+            // It is someone else's to recover, and no reason not to list or to save the app.
+            return false
+        }
     }
 
     /// What keeps the folder out of repositories of git and, wherever the app is copied to, out of backups (promise 4).

@@ -19,6 +19,7 @@ enum RestoreGarbage {
                     try remove(id, from: restores, in: folders, &report)
                 }
             }
+            try removeOrphans(in: folders, known: restores)
         } catch {
             report.leftovers.append("leftovers of earlier restores in \(RestoreFolders.name)/restores: \(error)")
         }
@@ -59,6 +60,19 @@ enum RestoreGarbage {
                 try transaction.removeEmptyDirectory(side.rawValue.utf8)
             }
             try TreeRemoval.remove(Array(id.utf8), in: try volume.own.directory("restores".utf8))
+        }
+    }
+
+    /// A file system that was away when its staging was given up has come back. What was displaced is never met here: a
+    /// transaction that was applied is removed from mounts before it is removed from the app.
+    private static func removeOrphans(in folders: RestoreFolders, known: Directory) throws {
+        for volume in folders.volumes.dropFirst() where try volume.own.status(of: "restores".utf8) != nil {
+            let restores = try volume.own.directory("restores".utf8)
+            for item in try restores.items() {
+                guard isHexID(String(decoding: item.name, as: UTF8.self)), try known.status(of: item.name) == nil
+                else { continue }
+                try TreeRemoval.remove(item.name, in: restores)
+            }
         }
     }
 

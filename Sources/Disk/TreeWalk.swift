@@ -154,7 +154,7 @@ package struct TreeWalk: Sendable {
                     }
                     if child.decision == .ignore { continue }
                 }
-                if isContainer(child.record) {
+                if isContainer(child.record) || child.record.kind == .link && leads(name, in: directory) {
                     child.decision = .leave
                     child.record.flags.insert(.container)
                 }
@@ -169,6 +169,12 @@ package struct TreeWalk: Sendable {
             }
         }
         listing.children = kept
+    }
+
+    /// A link to a container stands for it: what is restored there must never meet the container of another machine.
+    private func leads(_ link: some Collection<UInt8>, in directory: Directory) -> Bool {
+        guard !containers.isEmpty, let identity = directory.identity(following: link) else { return false }
+        return containers.contains(identity)
     }
 
     private func isContainer(_ record: EntryRecord) -> Bool {

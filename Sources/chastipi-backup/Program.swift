@@ -28,7 +28,7 @@ enum Program {
             return Terminal.status(after: try verb.run(in: session))
         } catch {
             session.progress.clear()
-            return report(error, session)
+            return report(error, of: type(of: verb).configuration.commandName, session)
         }
     }
 
@@ -46,10 +46,12 @@ enum Program {
             Terminal.print(RootCommand.fullMessage(for: error))
             return 0
         }
-        let message = RootCommand.message(for: error).split(separator: "\n").first.map(String.init) ?? "wrong usage"
+        // It quotes the arguments as they came.
+        let line = RootCommand.message(for: error).split(separator: "\n").first ?? "wrong usage"
+        let message = printable(line.utf8)
         if arguments.contains("--json") {
             let usage = BackupError(.usage, message, advice: "See 'chastipi-backup --help'")
-            Terminal.complain(JSONOutput.error(usage).line)
+            Terminal.complain(JSONOutput.error(usage, command: nil).line)
         } else {
             let end = message.hasSuffix("?") || message.hasSuffix(".") ? "" : "."
             Terminal.complain("error: \(message)\(end) See 'chastipi-backup --help'")
@@ -57,12 +59,12 @@ enum Program {
         return ExitStatus.usage
     }
 
-    private static func report(_ error: any Error, _ session: Session) -> Int32 {
+    private static func report(_ error: any Error, of command: String?, _ session: Session) -> Int32 {
         // All others have become BackupErrors in the library; what is left has no text for people but its own.
         let text = "\(error)".split(separator: "\n").first.map(String.init) ?? "unknown"
         let known = error as? BackupError ?? BackupError(.system, "unexpected failure: \(printable(text.utf8))")
         if session.options.json {
-            Terminal.complain(JSONOutput.error(known).line)
+            Terminal.complain(JSONOutput.error(known, command: command).line)
         } else {
             Terminal.complain("error: \(known)")
         }

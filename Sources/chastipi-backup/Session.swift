@@ -54,17 +54,18 @@ final class Session: Sendable {
         case refuse(verb: String)
     }
 
-    /// Asks on a terminal. Without one the answer is what `otherwise` says.
-    func confirm(_ question: String, yes: Bool, otherwise: WithoutTerminal) throws -> Bool {
-        if yes { return true }
-        guard isatty(0) == 1, isatty(2) == 1 else {
-            if case .refuse(let verb) = otherwise {
-                throw BackupError(
-                    .usage, "\(verb) asks before it begins, and there is no terminal",
-                    advice: "Add --yes if you are sure")
-            }
-            return true
+    /// Shows what will be done and asks, on a terminal. Without one the answer is what `otherwise` says.
+    func confirm(
+        _ question: String, showing lines: [String], yes: Bool, otherwise: WithoutTerminal
+    ) throws -> Bool {
+        let isTerminal = isatty(0) == 1 && isatty(2) == 1
+        if !yes, !isTerminal, case .refuse(let verb) = otherwise {
+            throw BackupError(
+                .usage, "\(verb) asks before it begins, and there is no terminal",
+                advice: "Add --yes if you are sure")
         }
+        tell(lines)
+        guard !yes, isTerminal else { return true }
         progress.clear()
         Terminal.ask("\(question) [y/N] ")
         // Nothing has begun: a signal ends it here, and does not wait for an answer.

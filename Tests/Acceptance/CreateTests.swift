@@ -174,4 +174,55 @@ import Testing
         try app.tree.remove(entry("backups/backup.yaml"))
         try app.expectIntact(["one"])
     }
+
+    /// Where `backups` leads to a disk, the link stands for what is there.
+    @Test func aLinkToTheBackupDirectoryIsInNoBackup() throws {
+        let app = try TestApp()
+        let disk = try TemporaryTree()
+        try app.tree.makeLink(entry("backups"), to: Array(disk.path.utf8))
+        try app.tree.makeLink(entry("data/link"), to: Array("deep".utf8))
+        try app.done("create", "--name", "one", "--item", ".")
+        #expect(try disk.status(entry("one/backups")) == nil)
+        #expect(try disk.status(entry("one/data/link"))?.kind == .link)
+        let before = try #require(try app.tree.status(entry("backups"))).identity
+        try app.tree.write("app.py", "changed")
+        try app.done("restore", "one")
+        #expect(try app.tree.read("app.py") == "the app")
+        #expect(try app.tree.status(entry("backups"))?.identity == before)
+        // On another machine the backup directory may be a real one.
+        let other = try TestApp()
+        try other.tree.makeDirectory(entry("backups"))
+        try other.done("restore", disk.path + "/one")
+        #expect(try other.tree.status(entry("backups"))?.kind == .directory)
+    }
+
+    /// A configuration is made whole or not at all.
+    @Test func aFailedConfigInitLeavesNothing() throws {
+        let counted = try TestApp()
+        try counted.tree.makeDirectory(entry("backups"))
+        let calls = try Program(app: counted.path).countCalls("config", ["init"])
+        #expect(calls > 3)
+        for fault in ["EIO", "late-EIO", "ENOSPC"] {
+            for number in 1...calls {
+                let app = try TestApp()
+                try app.tree.makeDirectory(entry("backups"))
+                let answer = try app.run("config", "init", environment: ["CHASTIPI_FAULT": "\(number):\(fault)"])
+                if answer.status == 0 { continue }
+                answer.expectError(1)
+                let left = try FileManager.default.contentsOfDirectory(atPath: app.path + "/backups")
+                #expect(left.isEmpty, "call \(number), \(fault): \(left)")
+            }
+        }
+    }
+
+    @Test func errorsOfWrongUsageAndInJSONAreFitForAnyTerminalAndProgram() throws {
+        let app = try TestApp()
+        let odd = try app.run("create", "--nonsense\u{1b}[31m")
+        odd.expectError(2, "--nonsense\\033[31m", "--help")
+        let missing = try app.run("show", "nowhere", "--json")
+        #expect(missing.status == 10)
+        let document = try #require(
+            try JSONSerialization.jsonObject(with: Data(missing.errors.utf8)) as? [String: Any])
+        #expect(document["command"] as? String == "show" && document["error"] as? String == "not_found")
+    }
 }

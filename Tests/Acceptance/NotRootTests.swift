@@ -132,4 +132,81 @@ import Testing
         try app.expect(before)
         try app.expectIntact(["one"])
     }
+
+    /// A directory of root in which everyone may write, as services make them.
+    private func makeShared(mode: String) throws -> TestApp {
+        let app = try TestApp()
+        try app.shell(
+            "touch -d 2020-01-01 data; chown -hR 65534:65534 .; chown 0:0 data data/app.db; chmod \(mode) data")
+        let made = try run(["create", "--name", "one"], in: app)
+        guard made.status == 0 else { throw Program.UnexpectedAnswer(answer: made) }
+        return app
+    }
+
+    @Test func directoriesOfOthersAreRestoredAsFarAsTheyMayBe() throws {
+        let app = try makeShared(mode: "0777")
+        try app.shell("rm data/app.db; echo changed > data/app.db; chown 65534 data/app.db")
+        let restored = try run(["restore", "one"], in: app)
+        #expect(restored.status == 3, "\(restored)")
+        let told = restored.errors.split(separator: "\n").filter { $0.contains("only its owner may set") }
+        #expect(told == ["not kept: data: only its owner may set its attributes"], "\(restored)")
+        #expect(restored.errors.contains("not kept: data/app.db: owner 0:0"), "\(restored)")
+        #expect(try app.tree.read("data/app.db") == "database")
+        let recovered = try run(["recover"], in: app)
+        #expect(recovered.status == 0 && recovered.output == "nothing to do\n", "\(recovered)")
+        let undone = try run(["undo"], in: app)
+        #expect(undone.status == 3, "\(undone)")
+        #expect(try app.tree.read("data/app.db") == "changed\n")
+    }
+
+    @Test(arguments: [
+        ("0755", "entries of data cannot be changed: permission denied"),
+        ("1777", "data/app.db cannot be moved: it belongs to someone else, and its directory is sticky"),
+    ])
+    func whatCannotBeChangedIsRefusedBeforeAnythingBegins(mode: String, reason: String) throws {
+        let app = try makeShared(mode: mode)
+        try app.shell("echo changed > data/app.db; echo changed > app.py")
+        let before = try app.snapshot()
+        for arguments in [["restore", "one"], ["restore", "one", "--dry-run"]] {
+            try run(arguments, in: app).expectError(1, reason, "Nothing was changed")
+        }
+        try app.expect(before)
+        try app.expectIntact(["one"])
+        let restored = try run(["restore", "one", "--only", "app.py"], in: app)
+        #expect(restored.status == 0, "\(restored)")
+    }
+
+    /// A set-id bit comes back with the owner that it was set for, or not at all.
+    @Test func setIDBitsComeBackWhereTheyMay() throws {
+        let app = try TestApp()
+        try app.shell(
+            "chown -hR 65534:65534 .; chmod 2775 data/deep; chmod 6755 app.py; chown :7 uploads; chmod 2770 uploads")
+        #expect(try run(["create", "--name", "one"], in: app).status == 0)
+        let same = try run(["restore", "one"], in: app)
+        #expect(same.status == 0 && same.output == "nothing to do\n", "\(same)")
+        try app.shell("rm -rf data/deep app.py uploads")
+        let restored = try run(["restore", "one"], in: app)
+        #expect(restored.status == 3, "\(restored)")
+        #expect(try app.tree.status(entry("data/deep"))?.mode == 0o2775)
+        #expect(try app.tree.status(entry("app.py"))?.mode == 0o6755)
+        #expect(try app.tree.status(entry("uploads"))?.mode == 0o770)
+        #expect(restored.errors.contains("not kept: uploads: owner 65534:7"), "\(restored)")
+        #expect(restored.errors.contains("not kept: uploads: set-id bits of mode 2770"), "\(restored)")
+        // What cannot be had is no reason to begin again and again.
+        let again = try run(["restore", "one"], in: app)
+        #expect(again.output == "nothing to do\n", "\(again)")
+    }
+
+    /// Someone who may only look is not stopped by what restores keep.
+    @Test func whoMayOnlyLookMayLook() throws {
+        let app = try TestApp()
+        try app.done("create", "--name", "one")
+        try app.tree.write("app.py", "changed")
+        try app.done("restore", "one")
+        try app.shell("chmod -R a+rX app.py config.json data templates uploads backups")
+        for verb in [["list"], ["show", "one"], ["verify", "one"], ["restore", "one", "--dry-run"]] {
+            let answer = try run(verb, in: app)
+            #expect(answer.status == 0, "\(verb): \(answer)")
+        }
+    }
 }

@@ -3,7 +3,7 @@ import Model
 import TestKit
 import Testing
 
-/// What a restore brings back and what it leaves (promise 10), and `--to`.
+/// What a restore brings back and what it leaves (promise 10).
 @Suite struct RestoreSelectionTests {
     private func makeChanged() throws -> TestApp {
         let app = try TestApp()
@@ -132,75 +132,5 @@ import Testing
         try app.done("undo")
         #expect(try app.tree.read("data/deep/one") == "one")
         #expect(try app.run("verify", "old").status == 0)
-    }
-
-    @Test func aRestoreIntoAnEmptyOrMissingDirectoryIsWholeAndLeavesTheAppAlone() throws {
-        let app = try makeChanged()
-        let before = try app.snapshot()
-        let place = try TemporaryTree()
-        try place.makeDirectory(entry("empty"))
-        for name in ["missing", "empty", "slash/"] {
-            try app.done("restore", "one", "--to", "\(place.path)/\(name)")
-            let path = name.hasSuffix("/") ? String(name.dropLast()) : name
-            #expect(try place.read("\(path)/data/deep/one") == "one")
-            #expect(try place.read("\(path)/app.py") == "the app")
-            #expect(try place.status(entry("\(path)/backup_metadata.json")) == nil)
-            #expect(try place.status(entry("\(path)/notes.txt")) == nil)
-        }
-        try app.done("restore", "one", "--to", "\(place.path)/part", "--only", "data/deep")
-        #expect(try place.status(entry("part/app.py")) == nil)
-        #expect(try place.read("part/data/deep/one") == "one")
-        try app.expect(before)
-        try app.expectIntact(["one"])
-        #expect(try app.backups(in: place.path) == ["empty", "missing", "part", "slash"])
-    }
-
-    @Test func aRestoreIntoADirectoryThatHoldsSomethingOrCannotBeIsRefused() throws {
-        let app = try makeChanged()
-        let place = try TemporaryTree()
-        try place.write("full/mine", "mine")
-        try place.write("file", "a file")
-        try place.makeLink(entry("link"), to: Array("full".utf8))
-        let before = try TreeSnapshot(of: place.directory)
-        for name in ["full", "file", "link"] {
-            try app.run("restore", "one", "--to", "\(place.path)/\(name)")
-                .expectError(1, name, "not an empty directory", "Nothing was changed")
-        }
-        try app.run("restore", "one", "--to", "\(place.path)/no/such").expectError(1, "\(place.path)/no")
-        #expect(try TreeSnapshot(of: place.directory) == before)
-    }
-
-    @Test(arguments: [true, false])
-    func aFailedRestoreIntoADirectoryLeavesItAsItWasFound(isEmpty: Bool) throws {
-        let app = try makeChanged()
-        let place = try TemporaryTree()
-        if isEmpty {
-            try place.makeDirectory(entry("target"))
-            try place.change(entry("target")) { $0.mode = 0o750 }
-        }
-        let target = "\(place.path)/target"
-        let probe = try Program(app: app.path).countCalls("restore", ["one", "--to", "\(place.path)/probe"])
-        try place.remove(entry("probe"))
-        for number in 1...probe {
-            for fault in ["EIO", "ENOSPC"] {
-                let answer = try app.run(
-                    "restore", "one", "--to", target, environment: ["CHASTIPI_FAULT": "\(number):\(fault)"])
-                if answer.status == 0 {
-                    #expect(try place.read("target/app.py") == "the app")
-                    try place.remove(entry("target"))
-                    if isEmpty {
-                        try place.makeDirectory(entry("target"))
-                        try place.change(entry("target")) { $0.mode = 0o750 }
-                    }
-                    continue
-                }
-                answer.expectError(1)
-                #expect(try app.backups(in: place.path) == (isEmpty ? ["target"] : []), "call \(number): \(answer)")
-                if isEmpty {
-                    #expect(try app.backups(in: target).isEmpty, "call \(number)")
-                    #expect(try place.status(entry("target"))?.mode == 0o750, "call \(number)")
-                }
-            }
-        }
     }
 }

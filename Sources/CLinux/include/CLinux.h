@@ -58,6 +58,11 @@ long linux_group_name(unsigned int group, char *buffer, unsigned long size);
 long long linux_user_id(const char *name);
 long long linux_group_id(const char *name);
 unsigned int linux_effective_user(void);
+unsigned int linux_effective_group(void);
+// The supplementary groups of this process: how many there are, or, with `size` 0, how many there would be.
+int linux_groups(unsigned int *groups, int size);
+// 0 if we may make and remove entries in the directory `path` (a link is followed), else what keeps us from it.
+int linux_may_change(int dir, const char *path);
 // Number and text of an error, for messages. The text lives as long as the process.
 const char *linux_error_text(int number);
 const char *linux_error_name(int number);
@@ -72,6 +77,7 @@ int linux_fsync(int fd);
 int linux_syncfs(int fd);
 int linux_rename(int from_dir, const char *from, int to_dir, const char *to); // replaces what stands at `to`
 int linux_rename_noreplace(int from_dir, const char *from, int to_dir, const char *to);
+int linux_rename_exchange(int a_dir, const char *a, int b_dir, const char *b);
 int linux_link(int from_dir, const char *from, int to_dir, const char *to);
 int linux_symlink(const char *target, int dir, const char *path);
 int linux_unlink(int dir, const char *path);

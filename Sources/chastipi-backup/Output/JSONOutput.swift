@@ -1,3 +1,4 @@
+import ChastiPiBackup
 import Model
 
 /// A JSON value to be printed; keys keep their order. Every document begins with `schema_version` and `command`.
@@ -77,11 +78,18 @@ extension JSONOutput {
 
     static func optional(_ number: UInt64?) -> JSONOutput { number.map { .unsigned($0) } ?? .null }
 
-    static func error(_ error: BackupError) -> JSONOutput {
+    /// `command`: the verb, if the arguments named one.
+    static func error(_ error: BackupError, command: String?) -> JSONOutput {
         .object([
-            ("schema_version", .number(schemaVersion)), ("error", .string(error.code.rawValue)),
-            ("message", .string(error.message)), ("advice", .string(error.advice)),
+            ("schema_version", .number(schemaVersion)), ("command", command.map { .string($0) } ?? .null),
+            ("error", .string(error.code.rawValue)), ("message", .string(error.message)),
+            ("advice", .string(error.advice)),
         ])
+    }
+
+    /// What no item covers.
+    static func uncovered(_ uncovered: [Uncovered]) -> JSONOutput {
+        .array(uncovered.map { .object(members(of: $0.path) + [("bytes", .unsigned($0.bytes))]) })
     }
 
     static func event(_ event: Event) -> JSONOutput {

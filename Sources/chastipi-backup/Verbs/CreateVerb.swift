@@ -131,12 +131,7 @@ private struct Creation {
             ("dry_run", .bool(isDryRun)), ("backup", result.backup.json),
             ("skipped", .array(result.skipped.map { .object(JSONOutput.skipped($0)) })),
             ("absent_items", .array(result.absentItems.map { .string($0) })),
-            (
-                "not_covered",
-                .array(
-                    result.uncovered.map { .object(JSONOutput.members(of: $0.path) + [("bytes", .unsigned($0.bytes))]) }
-                )
-            ),
+            ("not_covered", JSONOutput.uncovered(result.uncovered)),
             ("shared_files", .number(Int64(result.sharedFiles))), ("bytes_written", .unsigned(result.bytesWritten)),
             ("findings", .array(result.findings.map(\.json))), ("milliseconds", .number(Int64(seconds * 1000))),
         ]

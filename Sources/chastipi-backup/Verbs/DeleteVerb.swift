@@ -23,8 +23,10 @@ struct DeleteVerb: Verb {
         }
         let result = try manager.delete(backups) { preview in
             let question = "Delete \(counted(preview.backups.count, "backup")) for ever?"
-            if !change.yes { session.tell(lines(preview, "to delete:")) }
-            return try session.confirm(question, yes: change.yes, otherwise: .refuse(verb: "delete"))
+            // Who said yes already hears what was deleted.
+            return try session.confirm(
+                question, showing: change.yes ? [] : lines(preview, "to delete:"), yes: change.yes,
+                otherwise: .refuse(verb: "delete"))
         }
         session.print(
             .command(

@@ -107,6 +107,7 @@ struct ShowVerb: Verb {
             ("metadata", .object(details.metadata.map { ($0.key, .string($0.value)) })),
             ("skipped", .array(details.skipped.map { .object(JSONOutput.skipped($0)) })),
             ("contents", .array(contents)), ("entries", .array(entries)),
+            ("not_covered", JSONOutput.uncovered(details.uncovered)),
         ]
     }
 }

@@ -51,16 +51,16 @@ struct RestoreVerb: Verb {
         var name = printable(backup.utf8)
         let result = try manager.restore(request) { plan in
             name = plan.backup
-            session.tell(RestorePlanText(plan, isVerbose: session.options.verbose).lines)
-            return try session.confirm("Restore \(plan.backup)?", yes: change.yes, otherwise: .goOn)
+            return try session.confirm(
+                "Restore \(plan.backup)?", showing: RestorePlanText(plan, isVerbose: session.options.verbose).lines,
+                yes: change.yes, otherwise: .goOn)
         }
         return ExchangeReporting(session: session).report(
             result, command: "restore", done: "restored \(name); 'undo' takes it back")
     }
 
     private func preview(_ manager: BackupManager, _ request: RestoreRequest, _ session: Session) throws -> Int32 {
-        if to != nil { throw BackupError(.usage, "--dry-run and --to do not go together") }
-        let plan = try manager.previewRestore(request)
+        let plan = try to.map { try manager.previewRestore(request, to: $0) } ?? manager.previewRestore(request)
         let text = RestorePlanText(plan, isVerbose: session.options.verbose)
         session.print(.command("restore", [("dry_run", .bool(true))] + text.members), text: { text.lines })
         return ExitStatus.done

@@ -24,10 +24,10 @@ struct UndoVerb: Verb {
         var done = "the last restore is taken back; 'undo' again brings it again"
         let result = try manager.undo { preview in
             if !preview.isUndo { done = "\(preview.backup) is restored again; 'undo' takes it back" }
-            session.tell(lines(preview, session))
             let question =
                 preview.isUndo ? "Take the restore of \(preview.backup) back?" : "Restore \(preview.backup) again?"
-            return try session.confirm(question, yes: change.yes, otherwise: .goOn)
+            return try session.confirm(
+                question, showing: lines(preview, session), yes: change.yes, otherwise: .goOn)
         }
         return ExchangeReporting(session: session).report(result, command: "undo", done: done)
     }
@@ -69,9 +69,9 @@ struct UndoVerb: Verb {
             return ExitStatus.done
         }
         let result = try manager.discardUndo { preview in
-            session.tell(lines(preview))
             return try session.confirm(
-                "Give this up for ever?", yes: change.yes, otherwise: .refuse(verb: "undo --discard"))
+                "Give this up for ever?", showing: lines(preview), yes: change.yes,
+                otherwise: .refuse(verb: "undo --discard"))
         }
         return ExchangeReporting(session: session).report(
             result, command: "undo", done: "what was kept for an undo is gone")
