@@ -127,6 +127,10 @@ long long linux_seek_data(int fd, long long offset) { RESULT(lseek(fd, offset, S
 
 long long linux_seek_hole(int fd, long long offset) { RESULT(lseek(fd, offset, SEEK_HOLE)); }
 
+void linux_start_writing_out(int fd, long long offset, long long size) {
+    sync_file_range(fd, offset, size, SYNC_FILE_RANGE_WRITE);
+}
+
 void linux_advise_sequential(int fd) { posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); }
 
 long linux_list_xattrs(int fd, char *buffer, unsigned long size) { RESULT(flistxattr(fd, buffer, size)); }

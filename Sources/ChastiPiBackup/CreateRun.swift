@@ -95,8 +95,8 @@ struct CreateRun: Sendable {
         let parent = try parentReading.get()
         let isFull = order.isFull || isFullReadDue(order.fullReadDays, since: parent?.lastFull)
         let plan = SourcePlan(
-            source: places.app, taking: &table, skipped: skipped, parent: isFull ? nil : parent?.parent,
-            seen: parent?.seen, isFull: isFull, reading: reading)
+            source: places.app, taking: &table, skipped: skipped, parent: isFull ? nil : parent?.reading,
+            isFull: isFull, reading: reading)
         var details = BackupMetadata.Details()
         details.host = HostName.current
         details.toolVersion = ToolVersion.text
@@ -117,7 +117,7 @@ struct CreateRun: Sendable {
     }
 
     /// The newest backup of ours that is not known as damaged, if what is needed to share its files is there.
-    private func newestParent() throws -> (parent: SourcePlan.Parent, seen: SeenRecords?, lastFull: LocalTime?)? {
+    private func newestParent() throws -> (reading: SourcePlan.ParentReading, lastFull: LocalTime?)? {
         let backups = try container.backups().backups.filter { backup in
             if case .damaged = backup.state { return false }
             return backup.origin == .ours
@@ -126,8 +126,10 @@ struct CreateRun: Sendable {
         do {
             let contents = try container.contents(of: newest.name)
             guard let manifest = contents.manifest else { return nil }
-            let parent = SourcePlan.Parent(name: newest.name, manifest: manifest, directory: contents.directory)
-            return (parent, try container.seen(newest.name, manifest), contents.metadata.details?.lastFull)
+            let reading = SourcePlan.ParentReading(
+                name: newest.name, directory: contents.directory, manifest: manifest,
+                seen: try container.seen(newest.name, manifest))
+            return (reading, contents.metadata.details?.lastFull)
         } catch let error as BackupError where error.code == .damaged {
             run.report(.warning("\(error.message); nothing is shared with it"))
             return nil

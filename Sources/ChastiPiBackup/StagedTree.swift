@@ -26,7 +26,7 @@ struct StagedTree: Sendable {
     func build(_ indices: [Int], in target: Directory, meter: ProgressMeter) throws -> [String] {
         for index in indices { note(index, attributes.denied(index)) }
         let build = TreeBuild(indices, of: contents.table, in: target)
-        try build.makeDirectories()
+        try build.makeDirectories(forEach: pool.forEach)
         let states = PerWorker(pool) { WorkerState() }
         try pool.forEach(build.units.count) { worker, number in
             let unit = build.units[number]
@@ -50,7 +50,8 @@ struct StagedTree: Sendable {
             note(link, ["hard link (a copy stands in its place)"])
         }
         try build.finishDirectories(
-            ownership: attributes.ownership, attributes: attributes.attributes(of:), unset: note)
+            ownership: attributes.ownership, attributes: attributes.attributes(of:),
+            forEach: pool.forEach, unset: note)
         return notKept.value.withLock { notKept in
             defer { notKept = [] }
             return notKept

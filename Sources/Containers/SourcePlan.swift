@@ -8,14 +8,30 @@ package struct SourcePlan: Sendable {
     /// have them count the references of all that is in it.
     package final class Parent: Sendable {
         package let name: BackupName
-        package let manifest: Manifest
         /// Its folder.
         package let directory: Directory
+        /// What its files have instead of what they could not be given, by index.
+        package let held: [Int: Manifest.Held]
 
-        package init(name: BackupName, manifest: Manifest, directory: Directory) {
+        fileprivate init(_ reading: ParentReading) {
+            name = reading.name
+            directory = reading.directory
+            held = reading.manifest.held
+        }
+    }
+
+    /// The previous backup as it was read, to be compared with; its table is not kept longer than that.
+    package struct ParentReading: Sendable {
+        package let name: BackupName
+        package let directory: Directory
+        package let manifest: Manifest
+        package let seen: SeenRecords?
+
+        package init(name: BackupName, directory: Directory, manifest: Manifest, seen: SeenRecords?) {
             self.name = name
-            self.manifest = manifest
             self.directory = directory
+            self.manifest = manifest
+            self.seen = seen
         }
     }
 
@@ -47,17 +63,17 @@ package struct SourcePlan: Sendable {
     ///
     /// `table` is taken over and left empty: a second reference would make the first change copy all of it.
     package init(
-        source: Directory, taking table: inout EntryTable, skipped: [Skipped], parent: Parent?, seen: SeenRecords?,
-        isFull: Bool, reading: Timestamp
+        source: Directory, taking table: inout EntryTable, skipped: [Skipped], parent: ParentReading?, isFull: Bool,
+        reading: Timestamp
     ) {
         self.source = source
         self.table = EntryTable(root: EntryRecord(kind: .directory))
         swap(&self.table, &table)
         self.skipped = skipped
-        self.parent = parent
+        self.parent = parent.map { Parent($0) }
         self.reading = reading
         sharedIndices = Array(repeating: -1, count: self.table.count)
-        var join = ParentJoin(parent?.manifest.table, seen)
+        var join = ParentJoin(parent?.manifest.table, parent?.seen)
         for index in 0..<self.table.count {
             guard let old = join.unchanged(index, in: self.table), let parent else {
                 readExtended(of: index)

@@ -58,7 +58,6 @@ package struct FileStatus: Sendable {
             kind: kind, mode: mode, user: user, group: group, size: kind == .file ? size : 0, modified: modified)
         record.device = device
         record.inode = inode
-        record.mount = mount
         record.changed = changed
         record.links = links
         if kind == .file, allocated < size { record.flags.insert(.sparse) }

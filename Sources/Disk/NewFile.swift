@@ -8,6 +8,9 @@ package struct NewFile: ~Copyable {
     /// Bytes written or left as holes so far.
     package private(set) var size: UInt64 = 0
     private var endsInHole = false
+    /// Up to here the kernel was asked to begin.
+    private var writtenOut: UInt64 = 0
+    private static let writeOutSize: UInt64 = 16 << 20
 
     /// Makes the file `name` in `directory`; nothing may stand there.
     package init(_ name: some Collection<UInt8>, in directory: Directory, mode: UInt16 = 0o600) throws(DiskError) {
@@ -30,6 +33,14 @@ package struct NewFile: ~Copyable {
         }
         size += UInt64(bytes.count)
         if !bytes.isEmpty { endsInHole = false }
+        writeOut()
+    }
+
+    /// The disk has begun with a large file long before the sync that waits for it: hashing and writing take turns no more.
+    private mutating func writeOut() {
+        guard size - writtenOut >= Self.writeOutSize else { return }
+        linux_start_writing_out(descriptor, Int64(writtenOut), Int64(size - writtenOut))
+        writtenOut = size
     }
 
     package mutating func write(_ bytes: [UInt8]) throws(DiskError) {

@@ -31,7 +31,8 @@ package struct TreeBuild: Sendable {
     package let units: [Unit]
     /// Hard links to entries in ``units``: index of the link, and of the entry that is written.
     package let hardLinks: [(link: Int, written: Int)]
-    private let directories: [Int]
+    /// Directories by the one that holds them, and those by their depth: what is at one depth can be made in any order.
+    private let levels: [[(parent: Int, children: [Int])]]
 
     /// Files from this size on are units of their own.
     private static let large: UInt64 = 8 << 20
@@ -75,16 +76,38 @@ package struct TreeBuild: Sendable {
         self.target = target
         self.units = units
         self.hardLinks = hardLinks
-        self.directories = directories
+        levels = Self.levels(of: directories, in: table)
     }
 
-    /// Makes all directories, open for us alone until ``finishDirectories(_:)``.
-    package func makeDirectories() throws(DiskError) {
-        var parent: (index: Int, directory: Directory) = (0, target)
+    private static func levels(of directories: [Int], in table: EntryTable) -> [[(parent: Int, children: [Int])]] {
+        var depths: [Int: Int] = [:]
+        var holders: [Int: [Int]] = [:]
+        var levels: [[Int]] = []
         for index in directories {
-            let above = Int(table[index].parent)
-            if above != parent.index { parent = (above, try directory(at: above)) }
-            try table.withName(of: index) { name throws(DiskError) in try parent.directory.makeEmptyDirectory(name) }
+            let parent = Int(table[index].parent)
+            let depth = depths[parent, default: 0]
+            depths[index] = depth + 1
+            if holders[parent] == nil {
+                if depth >= levels.count { levels += Array(repeating: [], count: depth + 1 - levels.count) }
+                levels[depth].append(parent)
+            }
+            holders[parent, default: []].append(index)
+        }
+        return levels.map { $0.map { ($0, holders[$0] ?? []) } }
+    }
+
+    /// Calls its second argument with all numbers below the first, on any number of threads.
+    package typealias ForEach = (_ count: Int, _ body: @escaping @Sendable (Int) throws -> Void) throws -> Void
+
+    /// Makes all directories, open for us alone until ``finishDirectories(_:)``.
+    package func makeDirectories(forEach: ForEach) throws {
+        for level in levels {
+            try forEach(level.count) { number in
+                let holder = try directory(at: level[number].parent)
+                for index in level[number].children {
+                    try table.withName(of: index) { name throws(DiskError) in try holder.makeEmptyDirectory(name) }
+                }
+            }
         }
     }
 
@@ -114,13 +137,19 @@ package struct TreeBuild: Sendable {
     /// Sets the attributes of all directories, children before parents. `attributes` gives those of an entry; what cannot
     /// be set is passed to `unset`.
     package func finishDirectories(
-        ownership: Ownership, attributes: (Int) -> Attributes, unset: (Int, [String]) -> Void
-    ) throws(DiskError) {
-        for index in directories.reversed() {
-            let directory = try directory(at: index)
-            let left = try FileAttributes.apply(
-                attributes(index), to: directory.descriptor, now: try directory.status().owner, ownership: ownership)
-            if !left.isEmpty { unset(index, left) }
+        ownership: Ownership, attributes: @escaping @Sendable (Int) -> Attributes, forEach: ForEach,
+        unset: @escaping @Sendable (Int, [String]) -> Void
+    ) throws {
+        for level in levels.reversed() {
+            try forEach(level.count) { number in
+                for index in level[number].children {
+                    let directory = try directory(at: index)
+                    let left = try FileAttributes.apply(
+                        attributes(index), to: directory.descriptor, now: try directory.status().owner,
+                        ownership: ownership)
+                    if !left.isEmpty { unset(index, left) }
+                }
+            }
         }
     }
 }

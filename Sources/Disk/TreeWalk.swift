@@ -35,6 +35,8 @@ package struct TreeWalk: Sendable {
         fileprivate var children: [Child] = []
         fileprivate var names: [UInt8] = []
         fileprivate var targets: [Int: [UInt8]] = [:]
+        /// Of directories.
+        fileprivate var mounts: [Int: UInt64] = [:]
         fileprivate var isContainer = false
         fileprivate(set) package var problems: [Problem] = []
     }
@@ -43,11 +45,23 @@ package struct TreeWalk: Sendable {
         /// As the listing told, if it did.
         let listedKind: EntryKind?
         var record: EntryRecord
-        var nameStart: Int
-        var nameLength: Int
+        private let nameStart: UInt32
+        private let nameLength: UInt16
         var decision: Decision
         /// Its number, if it is entered.
         var node: Int32 = -1
+
+        /// Listed as `kind`, with the name that ends `names` now.
+        init(_ kind: EntryKind?, _ decision: Decision, name: Int, endOf names: Int) {
+            listedKind = kind
+            record = EntryRecord(kind: kind ?? .file)
+            self.decision = decision
+            nameStart = UInt32(names - name)
+            nameLength = UInt16(name)
+        }
+
+        /// Where its name stands in the listing's.
+        var name: Range<Int> { Int(nameStart)..<Int(nameStart) + Int(nameLength) }
     }
 
     /// A directory that is entered.
@@ -82,8 +96,9 @@ package struct TreeWalk: Sendable {
         self.containers = containers
         self.honorsMarker = honorsMarker
         self.decide = decide
-        rootRecord = try root.status().record
-        nodes = [Node(path: [], decision: .pass, device: rootRecord.device, mount: rootRecord.mount, listing: nil)]
+        let status = try root.status()
+        rootRecord = status.record
+        nodes = [Node(path: [], decision: .pass, device: status.device, mount: status.mount, listing: nil)]
         pending = [0]
     }
 
@@ -118,16 +133,12 @@ package struct TreeWalk: Sendable {
             // Where the file system tells no kind, the decision waits for the record.
             let decision = kind.map { kind in full.withUnsafeBytes { decide($0, kind, parent) } } ?? .take
             if decision == .ignore { return }
-            children.append(
-                Child(
-                    listedKind: kind, record: EntryRecord(kind: kind ?? .file), nameStart: names.count,
-                    nameLength: name.count, decision: decision))
             names.append(contentsOf: name)
+            children.append(Child(kind, decision, name: name.count, endOf: names.count))
         }
         names.withUnsafeBytes { names in
             children.sort { a, b in
-                names[a.nameStart..<a.nameStart + a.nameLength]
-                    .lexicographicallyPrecedes(names[b.nameStart..<b.nameStart + b.nameLength])
+                names[a.name].lexicographicallyPrecedes(names[b.name])
             }
         }
         listing.children = children
@@ -144,7 +155,7 @@ package struct TreeWalk: Sendable {
         var kept: [Child] = []
         kept.reserveCapacity(listing.children.count)
         for var child in listing.children {
-            let name = listing.names[child.nameStart..<child.nameStart + child.nameLength]
+            let name = listing.names[child.name]
             do throws(DiskError) {
                 guard let status = try directory.status(of: name) else { continue }
                 child.record = status.record
@@ -158,9 +169,10 @@ package struct TreeWalk: Sendable {
                     child.decision = .leave
                     child.record.flags.insert(.container)
                 }
-                if child.record.device != node.device || child.record.mount != node.mount {
+                if child.record.device != node.device || status.mount != node.mount {
                     child.record.flags.insert(.mountRoot)
                 }
+                if child.record.kind == .directory { listing.mounts[kept.count] = status.mount }
                 if child.record.kind == .link { listing.targets[kept.count] = try directory.target(ofLink: name) }
                 kept.append(child)
             } catch {
@@ -194,14 +206,13 @@ package struct TreeWalk: Sendable {
                 guard child.record.kind == .directory, child.decision == .take || child.decision == .pass else {
                     continue
                 }
-                let name = listing.names[child.nameStart..<child.nameStart + child.nameLength]
+                let name = listing.names[child.name]
                 listing.children[index].node = Int32(nodes.count)
                 pending.append(nodes.count)
                 nodes.append(
                     Node(
                         path: EntryPath(unchecked: parent).appending(name).bytes, decision: child.decision,
-                        device: child.record.device,
-                        mount: child.record.mount, listing: nil))
+                        device: child.record.device, mount: listing.mounts[index] ?? 0, listing: nil))
             }
             nodes[listing.node].listing = listing
         }
@@ -230,7 +241,7 @@ package struct TreeWalk: Sendable {
             if child.node >= 0, nodes[Int(child.node)].listing?.isContainer == true {
                 record.flags.formUnion([.outside, .container])
             }
-            let name = listing.names[child.nameStart..<child.nameStart + child.nameLength]
+            let name = listing.names[child.name]
             let target = listing.targets[next] ?? []
             let index = try Array(name).withRawBytes { name throws(EntryTableError) in
                 try table.append(record, name: name, in: parent, target: target)

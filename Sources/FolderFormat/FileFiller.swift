@@ -130,7 +130,8 @@ final class FileFiller: Sendable {
         _ index: Int, _ name: [UInt8], from old: Int, of parent: SourcePlan.Parent, _ places: Places,
         in target: Directory
     ) throws -> FilledEntry? {
-        let recorded = parent.manifest.table[old]
+        // The plan has found the recorded size and time equal to these.
+        let recorded = plan.table[index]
         let directory: Directory
         do throws(DiskError) {
             directory = try places.parent(parent)
@@ -143,7 +144,7 @@ final class FileFiller: Sendable {
         }
         var entry = FilledEntry(index: index)
         entry.isShared = true
-        entry.held = parent.manifest.held[old]
+        entry.held = parent.held[old]
         switch way.withLock({ $0 }) {
         case .untried, .reflink:
             if try reflink(index, name, from: directory, in: target, &entry) {

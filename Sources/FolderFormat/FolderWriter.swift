@@ -32,7 +32,7 @@ struct FolderWriter {
 
     func write() throws -> Written {
         let build = TreeBuild(Array(0..<plan.table.count), of: plan.table, in: target)
-        try build.makeDirectories()
+        try build.makeDirectories(forEach: pool.forEach)
         let filler = FileFiller(plan, stop: run.stop)
         let meter = ProgressMeter(.saving, entries: plan.table.count, bytes: bytesToRead, in: run)
         let states = PerWorker(pool) { FileFiller.State() }
@@ -56,12 +56,20 @@ struct FolderWriter {
         let missing = progress.missing
         var written = progress.written
         written.sharing = filler.sharing
-        var incomplete: [Int] = []
-        try build.finishDirectories(ownership: .byNumber(), attributes: plan.table.attributes(of:)) { index, _ in
-            incomplete.append(index)
+        for index in try finishDirectories(build) {
+            written.held[index] = held(index, try build.directory(at: index).status())
         }
-        for index in incomplete { written.held[index] = held(index, try build.directory(at: index).status()) }
         return try compacted(written, without: missing)
+    }
+
+    /// Returns those that could not be given all of their attributes.
+    private func finishDirectories(_ build: TreeBuild) throws -> [Int] {
+        let incomplete = Mutex<[Int]>([])
+        try build.finishDirectories(
+            ownership: .byNumber(), attributes: plan.table.attributes(of:),
+            forEach: pool.forEach,
+            unset: { index, _ in incomplete.withLock { $0.append(index) } })
+        return incomplete.withLock { $0 }
     }
 
     private var bytesToRead: UInt64 {

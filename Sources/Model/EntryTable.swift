@@ -30,15 +30,14 @@ package struct EntryRecord: Sendable {
     /// Bytes of a file's content; 0 for all else.
     package var size: UInt64
     package var modified: Timestamp
-    /// SHA-256 of a file's content, if `flags` has `hashed`.
-    package var digest = SHA256Digest()
     /// 0, or the number that all hard links to one file share.
     package var linkGroup: UInt32 = 0
+    /// SHA-256 of a file's content, if `flags` has `hashed`.
+    package var digest = SHA256Digest()
 
     // What only the source's own file system knows.
     package var device: UInt64 = 0
     package var inode: UInt64 = 0
-    package var mount: UInt64 = 0
     package var changed = Timestamp(seconds: 0)
     package var links: UInt32 = 1
 
@@ -46,9 +45,9 @@ package struct EntryRecord: Sendable {
     fileprivate(set) package var parent: Int32 = -1
     fileprivate var pathStart: UInt32 = 0
     fileprivate var pathLength: UInt32 = 0
-    fileprivate var nameLength: UInt32 = 0
     fileprivate var targetStart: UInt32 = 0
-    fileprivate var targetLength: UInt32 = 0
+    fileprivate var nameLength: UInt16 = 0
+    fileprivate var targetLength: UInt16 = 0
     fileprivate var extended: Int32 = 0
 
     package init(
@@ -83,7 +82,7 @@ package enum EntryTableError: Error {
     case outOfOrder
     /// The directory that would hold it is not in the table, or is no directory.
     case noParent
-    /// More than 4 GiB of paths, or 2³¹ entries.
+    /// More than 4 GiB of paths, 2³¹ entries, or 65,535 bytes in one name or target.
     case full
 }
 
@@ -122,12 +121,12 @@ package struct EntryTable: Sendable {
         extended: [ExtendedAttribute] = []
     ) throws(EntryTableError) -> Int {
         guard arena.count + Int(records[parent].pathLength) + name.count + target.count < UInt32.max - 2,
-            records.count < Int32.max
+            records.count < Int32.max, let nameLength = UInt16(exactly: name.count), target.count <= UInt16.max
         else { throw .full }
         var record = record
         record.parent = Int32(parent)
         record.pathStart = UInt32(arena.count)
-        record.nameLength = UInt32(name.count)
+        record.nameLength = nameLength
         if parent != 0 {
             let start = Int(records[parent].pathStart)
             // Byte by byte: a slice of the array would make the append copy all of it.
@@ -182,7 +181,7 @@ package struct EntryTable: Sendable {
 
     private mutating func place(target: [UInt8], extended: [ExtendedAttribute], in record: inout EntryRecord) {
         record.targetStart = UInt32(arena.count)
-        record.targetLength = UInt32(target.count)
+        record.targetLength = UInt16(target.count)
         arena.append(contentsOf: target)
         record.extended = 0
         if !extended.isEmpty {
@@ -214,7 +213,7 @@ extension EntryTable {
     ) throws(E) -> R {
         let record = records[index]
         return try arena.withRawBytes { arena throws(E) in
-            let start = Int(record.pathStart + record.pathLength - record.nameLength)
+            let start = Int(record.pathStart + record.pathLength) - Int(record.nameLength)
             return try body(UnsafeRawBufferPointer(rebasing: arena[start..<start + Int(record.nameLength)]))
         }
     }
@@ -222,7 +221,7 @@ extension EntryTable {
     /// Where a symbolic link points.
     package func target(of index: Int) -> [UInt8] {
         let record = records[index]
-        return Array(arena[Int(record.targetStart)..<Int(record.targetStart + record.targetLength)])
+        return Array(arena[Int(record.targetStart)..<Int(record.targetStart) + Int(record.targetLength)])
     }
 
     package func hasSameTarget(_ index: Int, as other: Int, of table: EntryTable) -> Bool {

@@ -61,6 +61,11 @@ package final class ThreadPool: Sendable {
         if let error = failure.error { throw error }
     }
 
+    /// The same for a body that needs not know its worker.
+    package func forEach(_ count: Int, _ body: @escaping @Sendable (Int) throws -> Void) throws {
+        try forEach(count) { _, index in try body(index) }
+    }
+
     /// The results of `body` for every number in `0..<count`, in order.
     package func map<R: Sendable>(
         _ count: Int, _ body: @escaping @Sendable (_ worker: Int, _ index: Int) throws -> R

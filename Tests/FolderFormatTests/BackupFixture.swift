@@ -36,7 +36,7 @@ final class BackupFixture {
         table.groupNames[0] = "root"
         guard let parent else {
             return SourcePlan(
-                source: source.directory, taking: &table, skipped: skipped, parent: nil, seen: nil, isFull: isFull,
+                source: source.directory, taking: &table, skipped: skipped, parent: nil, isFull: isFull,
                 reading: reading)
         }
         let contents = try self.contents(parent)
@@ -44,8 +44,9 @@ final class BackupFixture {
         let name = try BackupName(parent)
         return SourcePlan(
             source: source.directory, taking: &table, skipped: skipped,
-            parent: .init(name: name, manifest: manifest, directory: contents.directory),
-            seen: try container.seen(name, manifest), isFull: isFull, reading: reading)
+            parent: .init(
+                name: name, directory: contents.directory, manifest: manifest,
+                seen: try container.seen(name, manifest)), isFull: isFull, reading: reading)
     }
 
     @discardableResult
@@ -126,7 +127,7 @@ final class BackupFixture {
         let target = try TemporaryTree()
         let contents = try contents(name)
         let build = TreeBuild(Array(0..<contents.table.count), of: contents.table, in: target.directory)
-        try build.makeDirectories()
+        try build.makeDirectories(forEach: pool.forEach)
         let buffer = Buffer(size: 1 << 16)
         var hash = SHA256()
         for unit in build.units {
@@ -137,8 +138,9 @@ final class BackupFixture {
             }
         }
         try build.makeHardLinks { _, _ in }
-        let attributes = contents.table.attributes(of:)
-        try build.finishDirectories(ownership: .byNumber(), attributes: attributes) { _, _ in }
+        let attributes: @Sendable (Int) -> Attributes = contents.table.attributes(of:)
+        try build.finishDirectories(
+            ownership: .byNumber(), attributes: attributes, forEach: pool.forEach, unset: { _, _ in })
         _ = try FileAttributes.apply(
             attributes(0), to: target.directory.descriptor, now: try target.directory.status().owner,
             ownership: .byNumber())

@@ -45,6 +45,8 @@ long linux_pread(int fd, void *buffer, unsigned long size, long long offset);
 long long linux_seek_data(int fd, long long offset);
 long long linux_seek_hole(int fd, long long offset);
 void linux_advise_sequential(int fd);
+// Has the kernel begin to write out what was written there; nothing is promised, and nothing waits for it.
+void linux_start_writing_out(int fd, long long offset, long long size);
 long linux_list_xattrs(int fd, char *buffer, unsigned long size);
 long linux_get_xattr(int fd, const char *name, void *buffer, unsigned long size);
 // The same for `name` in `dir`, never following a link.
