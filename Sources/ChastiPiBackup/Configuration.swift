@@ -54,7 +54,7 @@ extension Configuration {
         do throws(ExclusionError) {
             return try ExclusionRule(pattern, origin: origin)
         } catch {
-            throw BackupError(.usage, "\(origin) \(error)")
+            throw BackupError(.usage, "\(origin): \(error)")
         }
     }
 

@@ -82,12 +82,25 @@ struct ConfigurationReader {
         do {
             return try Parser(yaml: text, encoding: .utf8).singleRoot()
         } catch let error as YamlError {
-            throw BackupError(.configuration, "\(file) is not valid YAML: \(Self.firstLine("\(error)"))")
+            throw invalid(error)
         }
     }
 
-    private static func firstLine(_ text: String) -> String {
-        printable((text.split(separator: "\n").first.map(String.init) ?? text).utf8)
+    private func invalid(_ error: YamlError) -> BackupError {
+        var place = ""
+        let what: String
+        switch error {
+        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+            .composer(_, let problem, let mark, _):
+            place = ":\(mark.line):\(mark.column)"
+            what = "this is not valid YAML: \(problem)"
+        case .duplicatedKeysInMapping(let duplicates, let context):
+            place = ":\(context.mark.line):\(context.mark.column)"
+            what = "'\(duplicates.joined(separator: "', '"))' stands twice"
+        default:
+            what = "this is not valid YAML"
+        }
+        return BackupError(.configuration, "\(file)\(place): \(printable(what.utf8))")
     }
 
     // MARK: Keys
@@ -172,7 +185,7 @@ struct ConfigurationReader {
 
     private func unknown(_ key: String, _ node: Node) -> BackupError {
         let nearest = Self.keys.map(\.name).min { Self.distance($0, key) < Self.distance($1, key) } ?? ""
-        let hint = Self.distance(nearest, key) <= max(1, key.utf8.count / 3) ? "; did you mean '\(nearest)'?" : ""
+        let hint = Self.distance(nearest, key) <= max(2, key.utf8.count / 3) ? "; did you mean '\(nearest)'?" : ""
         let known = Self.keys.map(\.name).joined(separator: ", ")
         return BackupError(
             .configuration, "\(problem(node, "there is no key '\(printable(key.utf8.prefix(60)))'").message)\(hint)",

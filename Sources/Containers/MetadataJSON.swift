@@ -70,7 +70,7 @@ extension BackupMetadata {
             case .bool(let value): (member.key, value ? "yes" : "no")
             case .integer(let number): (member.key, String(number))
             case .unsigned(let number): (member.key, String(number))
-            case .array(let values) where values.allSatisfy({ $0.stringValue != nil }):
+            case .array(let values) where !values.isEmpty && values.allSatisfy({ $0.stringValue != nil }):
                 (member.key, values.compactMap(\.stringValue).map { printable($0.utf8) }.joined(separator: ", "))
             default: nil
             }

@@ -34,10 +34,17 @@ enum Program {
 
     /// A misspelt verb would be reported as an unknown option of its own, since backup.sh adds some.
     private static func unknownVerb(_ arguments: [String]) -> String? {
-        guard let word = arguments.first, !word.hasPrefix("-"), word != "help" else { return nil }
+        guard let word = arguments.first, word != "help" else { return nil }
+        if word.hasPrefix("-") { return answersAlone(word) ? nil : "no verb is given" }
         let verbs = RootCommand.configuration.subcommands.compactMap { $0.configuration.commandName }
         guard !verbs.contains(word) else { return nil }
         return "there is no verb '\(printable(word.utf8.prefix(60)))'; the verbs are \(verbs.joined(separator: ", "))"
+    }
+
+    /// Options that mean something without a verb.
+    private static func answersAlone(_ option: String) -> Bool {
+        ["-h", "--help", "--help-hidden", "--version", "--experimental-dump-help"].contains(option)
+            || option.hasPrefix("--generate-completion-script")
     }
 
     /// Help and version are answers; anything else is one line and a hint.
@@ -48,7 +55,8 @@ enum Program {
         }
         // It quotes the arguments as they came.
         let line = RootCommand.message(for: error).split(separator: "\n").first ?? "wrong usage"
-        let message = printable(line.utf8)
+        let text = printable(line.utf8)
+        let message = text.prefix(1).lowercased() + text.dropFirst()
         if arguments.contains("--json") {
             let usage = BackupError(.usage, message, advice: "See 'chastipi-backup --help'")
             Terminal.complain(JSONOutput.error(usage, command: nil).line)

@@ -1,0 +1,148 @@
+import Foundation
+import Model
+import TestKit
+import Testing
+
+/// What the program says, word for word: help, results, plans and errors. A changed text shows in a diff of `Golden/`;
+/// `CHASTIPI_GOLDEN=write` writes the files anew.
+@Suite(.enabled(if: Needs.isRoot, Needs.isRootText)) struct GoldenTests {
+    private static let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden")
+    private static let isWriting = ProcessInfo.processInfo.environment["CHASTIPI_GOLDEN"] == "write"
+
+    /// Runs commands one after the other and writes down what they say.
+    private struct Transcript {
+        let app: TestApp
+        private(set) var text = ""
+
+        mutating func run(_ arguments: String...) throws {
+            let answer = try Program.run(arguments + ["--app", app.path])
+            text += "$ chastipi-backup \(arguments.joined(separator: " "))\n"
+            text += answer.output
+            if !answer.errors.isEmpty { text += "--- on standard error\n\(answer.errors)" }
+            text += "--- status \(answer.status)\n\n"
+        }
+
+        /// Without what differs from run to run and from one computer to the next.
+        var normalized: String {
+            var text = text.replacing(app.path, with: "APP")
+            let parts: [(Regex<Substring>, String)] = [
+                (/\d{8}_\d{6}/, "DATE_TIME"),
+                (/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[0-9.:Z+-]*/, "RFC3339"),
+                (/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/, "DATE TIME"),
+                (/in \d+\.\d s\b/, "in N s"),
+                (/"milliseconds": \d+/, "\"milliseconds\": N"),
+                (/"seal": "[0-9a-f]{64}"/, "\"seal\": \"SHA-256\""),
+                (/host: .*/, "host: HOST"),
+                (/"host": ".*"/, "\"host\": \"HOST\""),
+                (/milliseconds: \d+/, "milliseconds: N"),
+                (/restores\/[0-9a-f]{32} \(\d+ kB\)/, "restores/ID (N kB)"),
+                (/pid \d+/, "pid N"),
+            ]
+            for (pattern, replacement) in parts { text = text.replacing(pattern, with: replacement) }
+            return text
+        }
+    }
+
+    private func expect(_ transcript: Transcript, _ name: String) throws {
+        let file = Self.folder.appending(path: name + ".txt")
+        let text = transcript.normalized
+        if Self.isWriting {
+            try FileManager.default.createDirectory(at: Self.folder, withIntermediateDirectories: true)
+            try Data(text.utf8).write(to: file)
+        }
+        let expected = try String(contentsOf: file, encoding: .utf8)
+        let (a, b) = (expected.split(separator: "\n"), text.split(separator: "\n"))
+        let first = zip(a, b).first { $0 != $1 }
+        #expect(
+            expected == text,
+            "\(name): expected '\(first?.0 ?? "")', is '\(first?.1 ?? "")'; CHASTIPI_GOLDEN=write writes the file anew")
+    }
+
+    private func makeApp() throws -> TestApp {
+        let app = try TestApp()
+        try app.tree.write("notes.txt", "covered by nothing")
+        try app.tree.write("data/__pycache__/x.pyc", "excluded")
+        return app
+    }
+
+    @Test func help() throws {
+        var transcript = Transcript(app: try makeApp())
+        let verbs = ["create", "auto", "list", "show", "verify", "restore", "undo", "recover", "delete", "config"]
+        try transcript.run("--help")
+        for verb in verbs { try transcript.run(verb, "--help") }
+        try expect(transcript, "help")
+    }
+
+    @Test func theLifeOfABackup() throws {
+        var transcript = Transcript(app: try makeApp())
+        let app = transcript.app
+        try transcript.run("list")
+        try transcript.run("create", "--name", "one", "--dry-run")
+        try transcript.run("create", "--name", "one", "--tag", "first")
+        try transcript.run("show", "one")
+        try transcript.run("verify", "one")
+        try app.tree.write("app.py", "changed")
+        try app.tree.write("data/new", "new")
+        try app.tree.remove(entry("templates"))
+        try transcript.run("restore", "one", "--dry-run")
+        try transcript.run("restore", "one", "--skip-safety-backup")
+        try transcript.run("restore", "one")
+        try transcript.run("undo", "--dry-run")
+        try transcript.run("undo")
+        try transcript.run("undo")
+        try transcript.run("undo", "--discard", "--dry-run")
+        try transcript.run("recover")
+        try transcript.run("delete", "one", "--dry-run")
+        try transcript.run("delete", "one", "--yes")
+        try expect(transcript, "life")
+    }
+
+    @Test func documents() throws {
+        var transcript = Transcript(app: try makeApp())
+        try transcript.run("list", "--json")
+        try transcript.run("create", "--name", "one", "--json")
+        try transcript.run("verify", "one", "--json")
+        try transcript.app.tree.write("app.py", "changed")
+        try transcript.run("restore", "one", "--dry-run", "--json")
+        try transcript.run("restore", "one", "--skip-safety-backup", "--json")
+        try transcript.run("undo", "--json")
+        try transcript.run("show", "nowhere", "--json")
+        try expect(transcript, "documents")
+    }
+
+    @Test func errors() throws {
+        var transcript = Transcript(app: try makeApp())
+        let app = transcript.app
+        try transcript.run("create", "--name", "one")
+        try transcript.run()
+        try transcript.run("crate")
+        try transcript.run("create", "--nonsense")
+        try transcript.run("create", "--name", "../x")
+        try transcript.run("create", "--name", "one")
+        try transcript.run("create", "--item", "nowhere")
+        try transcript.run("create", "--exclude", "[")
+        try transcript.run("show", "nowhere")
+        try transcript.run("restore", "latest", "--only", "nowhere")
+        try transcript.run("restore", "/dev/null")
+        try transcript.run("restore", "one", "--to", app.path + "/data")
+        try transcript.run("restore", "one", "--to", app.path + "/backups/x")
+        try transcript.run("undo")
+        try transcript.run("undo", "--discard")
+        try transcript.run("delete", "one")
+        try transcript.run("verify", "one", "--sample", "0")
+        try transcript.run("list", "--backup-dir", app.path + "/nowhere")
+        try app.shell("echo damaged > backups/one/app.py; touch backups/one/extra; rm -r backups/one/templates; ls")
+        try transcript.run("verify", "one")
+        try transcript.run("restore", "one")
+        try app.shell("echo '# more' >> backups/one/MANIFEST.mtree; ls")
+        try transcript.run("verify", "one")
+        try transcript.run("list")
+        try app.shell("printf 'itmes:\\n' > backups/backup.yaml; ls")
+        try transcript.run("create")
+        try app.shell("printf 'items: data\\n' > backups/backup.yaml; ls")
+        try transcript.run("create")
+        try app.shell("printf 'items: [a\\n' > backups/backup.yaml; ls")
+        try transcript.run("create")
+        try expect(transcript, "errors")
+    }
+}
