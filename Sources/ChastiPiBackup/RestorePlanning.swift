@@ -72,7 +72,7 @@ struct RestorePlanning {
     // MARK: Content
 
     private struct State: ~Copyable {
-        let buffer = Buffer(size: 1 << 20)
+        let buffer = Buffer(size: 1 << 18)
         var hash = SHA256()
     }
 

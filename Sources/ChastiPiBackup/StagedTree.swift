@@ -59,7 +59,7 @@ struct StagedTree: Sendable {
     }
 
     private struct WorkerState: ~Copyable {
-        let buffer = Buffer(size: 1 << 20)
+        let buffer = Buffer(size: 1 << 18)
         var hash = SHA256()
     }
 

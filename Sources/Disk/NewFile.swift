@@ -36,7 +36,7 @@ package struct NewFile: ~Copyable {
         writeOut()
     }
 
-    /// The disk has begun with a large file long before the sync that waits for it: hashing and writing take turns no more.
+    /// The disk has begun with a large file long before the sync that waits for it (decision 012).
     private mutating func writeOut() {
         guard size - writtenOut >= Self.writeOutSize else { return }
         linux_start_writing_out(descriptor, Int64(writtenOut), Int64(size - writtenOut))

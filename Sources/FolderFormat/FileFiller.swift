@@ -10,7 +10,8 @@ import Workers
 final class FileFiller: Sendable {
     /// What one worker uses again and again.
     struct State: ~Copyable {
-        let buffer = Buffer(size: 1 << 20)
+        // What was read is hashed and written while it is still in the core's own cache.
+        let buffer = Buffer(size: 1 << 18)
         var hash = SHA256()
     }
 

@@ -60,7 +60,7 @@ extension FolderContainer {
     }
 
     private struct State: ~Copyable {
-        let buffer = Buffer(size: 1 << 20)
+        let buffer = Buffer(size: 1 << 18)
         var hash = SHA256()
     }
 
