@@ -30,6 +30,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -43,13 +44,16 @@ let package = Package(
         floor("Workers", ["Model"]),
         // Floor 2: what formats share.
         floor("Containers", ["Model", "Disk", "Codec", "Workers"]),
+        floor(
+            "LiveSQLite",
+            ["Model", "Disk", "Codec", "Workers", "Containers", .product(name: "GRDB", package: "GRDB.swift")]),
         // Floor 3: formats.
         floor("FolderFormat", ["Model", "Disk", "Codec", "Workers", "Containers"]),
         // Floor 4: the library that people import.
         floor(
             "ChastiPiBackup",
             [
-                "Model", "Disk", "Codec", "Workers", "Containers", "FolderFormat",
+                "Model", "Disk", "Codec", "Workers", "Containers", "LiveSQLite", "FolderFormat",
                 .product(name: "Yams", package: "Yams"),
             ]),
         // Floor 6: the program.

@@ -168,6 +168,16 @@ int linux_lock(int fd, int exclusive, int wait) {
     RESULT(flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | (wait ? 0 : LOCK_NB)));
 }
 
+int linux_lock_range(int fd, long long start, long long length) {
+    struct flock range = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
+    RESULT(fcntl(fd, F_OFD_SETLK, &range));
+}
+
+void linux_sleep(unsigned int milliseconds) {
+    struct timespec time = {.tv_sec = milliseconds / 1000, .tv_nsec = (milliseconds % 1000) * 1000000L};
+    nanosleep(&time, NULL);
+}
+
 static long copy_name(const char *name, char *buffer, unsigned long size) {
     unsigned long length = strlen(name);
     if (length >= size) return -ENAMETOOLONG;

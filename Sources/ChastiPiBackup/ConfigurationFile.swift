@@ -56,6 +56,7 @@ struct ConfigurationReader {
         ("default_exclusions", { try $0.readDefaultExclusions($1) }),
         ("tags", { try $0.readTags($1) }),
         ("full_read", { try $0.readFullRead($1) }),
+        ("sqlite", { try $0.readDatabases($1) }),
     ]
 
     mutating func read(_ text: String) throws -> Configuration {
@@ -152,6 +153,22 @@ struct ConfigurationReader {
         guard words.count == 2, words[1] == "days" || words[1] == "day", let days = Int(words[0]), 1...36_500 ~= days
         else { throw problem(node, "'full_read' is a number of days such as '30 days', or 'never'") }
         configuration.fullReadDays = .init(value: days, origin: origin(node))
+    }
+
+    /// Lines `path: raw`.
+    private mutating func readDatabases(_ node: Node) throws {
+        guard let mapping = node.mapping else { throw problem(node, "'sqlite' consists of lines 'path/of.db: raw'") }
+        var paths: Set<EntryPath> = []
+        for (key, value) in mapping {
+            guard let text = key.scalar?.string, let path = EntryPath(RestorePlanning.trimmed(text)), !path.isRoot
+            else { throw problem(key, "this is no path inside the app") }
+            switch value.scalar?.string {
+            case "raw": paths.insert(path)
+            case "consistent": break
+            default: throw problem(value, "a database is 'raw' or 'consistent'")
+            }
+        }
+        configuration.rawDatabases = .init(value: paths, origin: origin(node))
     }
 
     // MARK: Values

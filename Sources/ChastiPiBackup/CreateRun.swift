@@ -2,6 +2,7 @@ import Codec
 import Containers
 import Disk
 import FolderFormat
+import LiveSQLite
 import Model
 import Workers
 
@@ -24,6 +25,8 @@ struct CreateRun: Sendable {
         var isFull: Bool
         /// After how many days everything is read anew; nil for never.
         var fullReadDays: Int?
+        /// Databases that are copied as files.
+        var rawDatabases: Set<EntryPath> = []
     }
 
     struct Outcome {
@@ -45,12 +48,37 @@ struct CreateRun: Sendable {
         let name = try order.name ?? freeName(order.prefix, at: now)
         let isFull = prepared.plan.parent == nil || order.isFull
         let new = NewBackup(name: name, time: now, trigger: order.trigger, tags: order.tags, isFull: isFull)
-        let created = try container.write(
-            prepared.plan, as: new, items: prepared.items, excludedItems: order.rules.map(\.description),
-            details: details)
+        let created = try write(prepared, order, new, details)
         return Outcome(
             backup: created.backup, details: created.metadata.details ?? details, absentItems: details.absentItems,
             uncovered: prepared.uncovered)
+    }
+
+    /// Databases are copied beside the backup and moved into it.
+    private func write(
+        _ prepared: Prepared, _ order: Order, _ new: NewBackup, _ details: BackupMetadata.Details
+    ) throws -> FolderContainer.Created {
+        var (plan, details) = (prepared.plan, details)
+        let durability = try container.durability()
+        func write(_ states: DatabaseStates) throws -> FolderContainer.Created {
+            try container.write(
+                plan, as: new, items: prepared.items, excludedItems: order.rules.map(\.description), details: details,
+                databases: states, durability: durability)
+        }
+        guard LiveDatabases.mayHold(plan) else { return try write(DatabaseStates()) }
+        var scratch = try container.makeScratch(for: "databases")
+        do {
+            let databases = LiveDatabases(
+                scratch: scratch.directory, isRaw: { order.rawDatabases.contains($0) }, pool: pool, in: run)
+            let found = try databases.prepare(&plan, parent: prepared.databases)
+            details.databases = found.databases
+            let created = try write(found.states)
+            scratch.discard()
+            return created
+        } catch {
+            scratch.discard()
+            throw error
+        }
     }
 
     /// What ``make(_:)`` would save; nothing changes.
@@ -68,6 +96,8 @@ struct CreateRun: Sendable {
         let uncovered: [Uncovered]
         let details: BackupMetadata.Details
         let lastFull: LocalTime?
+        /// Of the parent.
+        let databases: LiveDatabases.Parent?
     }
 
     private func prepare(_ order: Order) throws -> Prepared {
@@ -103,7 +133,8 @@ struct CreateRun: Sendable {
         details.absentItems = items.absent
         details.rules = order.rules.map { .init(pattern: $0.pattern, origin: $0.origin) }
         return Prepared(
-            plan: plan, items: items.present, uncovered: uncovered, details: details, lastFull: parent?.lastFull)
+            plan: plan, items: items.present, uncovered: uncovered, details: details, lastFull: parent?.lastFull,
+            databases: parent?.databases)
     }
 
     /// A function of its own, so that the table of all that was seen is gone when the parent's is read.
@@ -117,7 +148,9 @@ struct CreateRun: Sendable {
     }
 
     /// The newest backup of ours that is not known as damaged, if what is needed to share its files is there.
-    private func newestParent() throws -> (reading: SourcePlan.ParentReading, lastFull: LocalTime?)? {
+    private func newestParent() throws -> (
+        reading: SourcePlan.ParentReading, lastFull: LocalTime?, databases: LiveDatabases.Parent
+    )? {
         let backups = try container.backups().backups.filter { backup in
             if case .damaged = backup.state { return false }
             return backup.origin == .ours
@@ -126,10 +159,12 @@ struct CreateRun: Sendable {
         do {
             let contents = try container.contents(of: newest.name)
             guard let manifest = contents.manifest else { return nil }
+            let databases = contents.metadata.details?.databases ?? []
             let reading = SourcePlan.ParentReading(
                 name: newest.name, directory: contents.directory, manifest: manifest,
-                seen: try container.seen(newest.name, manifest))
-            return (reading, contents.metadata.details?.lastFull)
+                seen: try container.seen(newest.name, manifest), databases: databases.map(\.path))
+            let states = try container.databases(newest.name, manifest) ?? DatabaseStates()
+            return (reading, contents.metadata.details?.lastFull, .init(databases, states))
         } catch let error as BackupError where error.code == .damaged {
             run.report(.warning("\(error.message); nothing is shared with it"))
             return nil

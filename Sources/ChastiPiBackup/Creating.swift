@@ -57,6 +57,7 @@ struct Creating {
             selection: Selection(items: items, rules: Exclusions(choice.rules)), items: items, rules: choice.rules,
             name: nil, prefix: .preRestore, trigger: .preRestore, tags: [], isFull: false)
         order.fullReadDays = manager.configuration.fullReadDays.value
+        order.rawDatabases = manager.configuration.rawDatabases.value
         return try createRun.make(order)
     }
 
@@ -65,7 +66,8 @@ struct Creating {
         return CreateRun.Order(
             selection: choice.selection, items: choice.items, rules: choice.rules, name: request.name,
             prefix: request.trigger == .auto ? .auto : .chastipi, trigger: request.trigger, tags: choice.tags,
-            isFull: request.isFull, fullReadDays: manager.configuration.fullReadDays.value)
+            isFull: request.isFull, fullReadDays: manager.configuration.fullReadDays.value,
+            rawDatabases: manager.configuration.rawDatabases.value)
     }
 
     /// What the configuration, the app's `.backupignore` and the request select together.

@@ -44,7 +44,12 @@ struct Looking {
         return BackupDetails(
             backup: try summary(of: found), metadata: contents.metadata.readable,
             skipped: contents.metadata.details?.skipped ?? [], contents: tops, entries: withEntries ? entries : [],
-            uncovered: try uncovered(today))
+            uncovered: try uncovered(today),
+            databases: (contents.metadata.details?.databases ?? []).map { stored in
+                .init(
+                    path: stored.path, pages: stored.pages, pageSize: stored.pageSize,
+                    journalMode: printable(stored.journalMode.utf8), copied: stored.way.rawValue)
+            })
     }
 
     private func uncovered(_ today: Selection) throws -> [Uncovered] {

@@ -44,6 +44,18 @@ public struct BackupDetails: Sendable {
         public let mode: UInt16
     }
 
+    /// An SQLite database in the backup.
+    public struct Database: Sendable {
+        public let path: EntryPath
+        public let pages: UInt64
+        /// In bytes.
+        public let pageSize: UInt64
+        /// `wal`, `rollback` or `unknown`.
+        public let journalMode: String
+        /// `online`, `quiescent` or `raw`.
+        public let copied: String
+    }
+
     public let backup: Backup
     /// Keys and values of the metadata, in order, as text.
     public let metadata: [(key: String, value: String)]
@@ -53,6 +65,7 @@ public struct BackupDetails: Sendable {
     /// Every entry, if that was asked for.
     public let entries: [Entry]
     public let uncovered: [Uncovered]
+    public let databases: [Database]
 }
 
 /// What `verify` found in one backup.

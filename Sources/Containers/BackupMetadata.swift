@@ -33,6 +33,7 @@ package struct BackupMetadata: Sendable {
         package var absentItems: [String] = []
         package var rules: [Rule] = []
         package var skipped: [Skipped] = []
+        package var databases: [StoredDatabase] = []
         /// Entries that the backup holds.
         package var entries = 0
         package var files = 0

@@ -95,6 +95,7 @@ extension BackupMetadata.Details {
             .init("rules", .array(rules.map(\.json))),
             .init("incomplete", .bool(isIncomplete)),
             .init("skipped", .array(skipped.map(\.json))),
+            .init("databases", .array(databases.map(\.json))),
             .init("entries", .integer(Int64(entries))),
             .init("files", .integer(Int64(files))),
             .init("bytes", .unsigned(bytes)),
@@ -116,6 +117,9 @@ extension BackupMetadata.Details {
         absentItems = try fields.strings("absent_items")
         rules = try fields.list("rules") { .init(json: $0) }
         skipped = try fields.list("skipped") { Skipped(json: $0) }
+        if fields.value["databases"] != nil {
+            databases = try fields.list("databases") { StoredDatabase(json: $0) }
+        }
         entries = Int(try fields.number("entries", limit: UInt64(Int32.max)))
         files = Int(try fields.number("files", limit: UInt64(Int32.max)))
         bytes = try fields.number("bytes")
@@ -182,20 +186,48 @@ extension BackupMetadata.Details.Rule {
     }
 }
 
-extension Skipped {
-    fileprivate var json: JSONValue {
-        let bytes = path.isRoot ? [UInt8(ascii: ".")] : path.bytes
+extension EntryPath {
+    /// Where the bytes are not UTF-8, they stand in base64 beside their readable form.
+    var jsonMembers: [JSONMember] {
+        let bytes = isRoot ? [UInt8(ascii: ".")] : bytes
         var members = [JSONMember("path", .string(printableUnlessUTF8(bytes)))]
         if String(validating: bytes, as: UTF8.self) == nil {
             members.append(.init("path_base64", .string(Base64.string(bytes))))
         }
-        members += [.init("reason", .string(reason)), .init("kept", .bool(isKept))]
-        return .object(members)
+        return members
+    }
+
+    init?(json: JSONValue) {
+        guard let bytes = Containers.bytes(json, "path") else { return nil }
+        self.init(bytes)
+    }
+}
+
+extension StoredDatabase {
+    fileprivate var json: JSONValue {
+        .object(
+            path.jsonMembers + [
+                .init("pages", .unsigned(pages)), .init("page_size", .unsigned(pageSize)),
+                .init("journal_mode", .string(journalMode)), .init("copied", .string(way.rawValue)),
+            ])
     }
 
     fileprivate init?(json: JSONValue) {
-        guard let bytes = bytes(json, "path"), let path = EntryPath(bytes), let reason = json["reason"]?.stringValue
+        guard let path = EntryPath(json: json), let pages = json["pages"]?.unsignedValue,
+            let pageSize = json["page_size"]?.unsignedValue, let journalMode = json["journal_mode"]?.stringValue,
+            let way = json["copied"]?.stringValue.flatMap({ Way(rawValue: $0) })
         else { return nil }
+        self.init(path: path, pages: pages, pageSize: pageSize, journalMode: journalMode, way: way)
+    }
+}
+
+extension Skipped {
+    fileprivate var json: JSONValue {
+        .object(path.jsonMembers + [.init("reason", .string(reason)), .init("kept", .bool(isKept))])
+    }
+
+    fileprivate init?(json: JSONValue) {
+        guard let path = EntryPath(json: json), let reason = json["reason"]?.stringValue else { return nil }
         self.init(path: path, reason: reason, isKept: json["kept"]?.boolValue ?? false)
     }
 }

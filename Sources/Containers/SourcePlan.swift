@@ -26,8 +26,13 @@ package struct SourcePlan: Sendable {
         package let directory: Directory
         package let manifest: Manifest
         package let seen: SeenRecords?
+        /// The databases that it holds: whether they are unchanged their files alone do not tell.
+        package let databases: [EntryPath]
 
-        package init(name: BackupName, directory: Directory, manifest: Manifest, seen: SeenRecords?) {
+        package init(
+            name: BackupName, directory: Directory, manifest: Manifest, seen: SeenRecords?, databases: [EntryPath] = []
+        ) {
+            self.databases = databases
             self.name = name
             self.directory = directory
             self.manifest = manifest
@@ -41,6 +46,23 @@ package struct SourcePlan: Sendable {
         case file
         /// Unchanged since the parent: the entry with this index there.
         case shared(Int)
+        /// From a file that was made for this backup, such as a consistent copy of a database. The format may move it away.
+        case prepared(PreparedFile)
+    }
+
+    /// A file in a directory of ours, with the bytes of an entry.
+    package struct PreparedFile: Sendable, Equatable {
+        package let directory: Directory
+        package let name: String
+
+        package init(_ name: String, in directory: Directory) {
+            self.directory = directory
+            self.name = name
+        }
+
+        package static func == (a: PreparedFile, b: PreparedFile) -> Bool {
+            a.name == b.name && a.directory === b.directory
+        }
     }
 
     package let source: Directory
@@ -49,13 +71,21 @@ package struct SourcePlan: Sendable {
     package let parent: Parent?
     /// Index into the parent's table by entry; -1 for what must be read.
     private var sharedIndices: [Int32]
+    private var prepared: [Int: PreparedFile] = [:]
+    /// Entries that are databases in the parent, by index: what was recorded of them there.
+    package private(set) var parentDatabases: [Int: (index: Int, record: EntryRecord)] = [:]
     package var skipped: [Skipped]
     /// When the scan began: what changed after that is read again next time.
     package let reading: Timestamp
 
     package func content(of index: Int) -> Content {
-        sharedIndices[index] < 0 ? .file : .shared(Int(sharedIndices[index]))
+        if sharedIndices[index] >= 0 { return .shared(Int(sharedIndices[index])) }
+        if !prepared.isEmpty, let file = prepared[index] { return .prepared(file) }
+        return .file
     }
+
+    /// Whether the entry's bytes are written anew, wherever they come from.
+    package func isWritten(_ index: Int) -> Bool { sharedIndices[index] < 0 }
 
     package var sharedFiles: Int { sharedIndices.reduce(0) { $0 + ($1 < 0 ? 0 : 1) } }
 
@@ -86,6 +116,49 @@ package struct SourcePlan: Sendable {
                 self.table[index].flags.insert(.hashed)
             }
         }
+        if let parent, !isFull { setApart(parent.databases, in: parent.manifest.table) }
+    }
+
+    private mutating func setApart(_ databases: [EntryPath], in parent: EntryTable) {
+        for path in databases {
+            guard let index = table.index(of: path), let old = parent.index(of: path), table[index].kind == .file,
+                parent[old].kind == .file
+            else { continue }
+            sharedIndices[index] = -1
+            table[index].flags.remove(.hashed)
+            parentDatabases[index] = (old, parent[old])
+        }
+    }
+
+    /// From now on the bytes of the entry at `index`, and its size, are those of `file`.
+    package mutating func take(_ file: PreparedFile, size: UInt64, extended: [ExtendedAttribute], for index: Int) {
+        sharedIndices[index] = -1
+        prepared[index] = file
+        table[index].size = size
+        table[index].flags.subtract([.sparse, .hashed])
+        table.setExtended(extended, of: index)
+    }
+
+    /// From now on the database at `index` is shared with the parent's.
+    package mutating func shareDatabase(_ index: Int) {
+        guard let (old, record) = parentDatabases[index] else { return }
+        sharedIndices[index] = Int32(old)
+        table[index].size = record.size
+        table[index].digest = record.digest
+        table[index].flags.insert(.hashed)
+        table[index].flags.remove(.sparse)
+    }
+
+    /// Takes files out of the plan.
+    package mutating func leaveOut(_ indices: Set<Int>) throws(EntryTableError) {
+        guard !indices.isEmpty else { return }
+        let kept = (0..<table.count).filter { !indices.contains($0) }
+        table = try table.filtered { !indices.contains($0) }
+        sharedIndices = kept.map { sharedIndices[$0] }
+        var moved: [Int: PreparedFile] = [:]
+        for (new, old) in kept.enumerated() { moved[new] = prepared[old] }
+        prepared = moved
+        parentDatabases = [:]
     }
 
     /// Files' extended attributes are read when the file is; those of directories and links here.

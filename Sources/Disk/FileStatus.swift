@@ -8,6 +8,13 @@ package struct FileStatus: Sendable {
 
     init(_ raw: linux_stat) { self.raw = raw }
 
+    /// Of an open file.
+    package init(of descriptor: Int32) throws(DiskError) {
+        var raw = linux_stat()
+        try check(linux_stat_at(descriptor, "", &raw), "read the attributes of", "the file")
+        self.raw = raw
+    }
+
     package var kind: EntryKind {
         switch raw.mode & S_IFMT {
         case S_IFDIR: .directory

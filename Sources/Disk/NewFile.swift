@@ -74,9 +74,7 @@ package struct NewFile: ~Copyable {
     }
 
     package func status() throws(DiskError) -> FileStatus {
-        var raw = linux_stat()
-        try check(linux_stat_at(descriptor, "", &raw), "read the attributes of", "the file")
-        return FileStatus(raw)
+        try FileStatus(of: descriptor)
     }
 }
 

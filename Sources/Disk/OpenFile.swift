@@ -18,9 +18,7 @@ package struct OpenFile: ~Copyable, Sendable {
     }
 
     package func status() throws(DiskError) -> FileStatus {
-        var raw = linux_stat()
-        try check(linux_stat_at(descriptor, "", &raw), "read the attributes of", "the file")
-        return FileStatus(raw)
+        try FileStatus(of: descriptor)
     }
 
     /// Reads into `buffer` from the current position; 0 at the end of the file.

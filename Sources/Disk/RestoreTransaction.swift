@@ -40,7 +40,7 @@ package struct ExchangePlan: Sendable {
 
     private static func rank(_ step: Step) -> Int {
         let group = step.brings ? (step.removes ? 1 : 2) : 0
-        let isCompanion = ["-wal", "-shm", "-journal"].contains {
+        let isCompanion = DatabaseFiles.companionSuffixes.contains {
             step.place.bytes.suffix($0.utf8.count).elementsEqual($0.utf8)
         }
         return group * 2 + (isCompanion ? 0 : 1)

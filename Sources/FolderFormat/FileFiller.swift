@@ -47,7 +47,7 @@ final class FileFiller: Sendable {
         for index in unit.entries {
             try stop.check()
             filled.add(try fill(index, places, in: target, &state))
-            let bytes = plan.content(of: index) == .file ? plan.table[index].size : 0
+            let bytes = plan.isWritten(index) ? plan.table[index].size : 0
             meter?.advance(entries: 1, bytes: bytes) { self.plan.table.path(of: index) }
         }
         return filled
@@ -101,7 +101,35 @@ final class FileFiller: Sendable {
         {
             return shared
         }
+        if case .prepared(let file) = plan.content(of: index) {
+            return try take(file, index, name, in: target, &state)
+        }
         return try copy(index, name, places, in: target, &state)
+    }
+
+    /// A file that was made for this backup is hashed and moved in: it is written once.
+    private func take(
+        _ prepared: SourcePlan.PreparedFile, _ index: Int, _ name: [UInt8], in target: Directory,
+        _ state: inout State
+    ) throws -> FilledEntry {
+        let file = try OpenFile(prepared.name.utf8, in: prepared.directory)
+        do {
+            try FileCopy.read(file, through: state.buffer.bytes, stop: stop) { state.hash.update($0) }
+        } catch let error as SourceUnreadable {
+            throw error.cause
+        }
+        let status = try file.status()
+        var entry = FilledEntry(index: index)
+        var record = plan.table[index]
+        record.size = status.size
+        record.digest = state.hash.finish()
+        record.flags.insert(.hashed)
+        entry.record = record
+        entry.extended = plan.table.extended(of: index)
+        entry.bytesWritten = status.size
+        try prepared.directory.move(prepared.name.utf8, to: target, as: name)
+        entry.held = try setAttributes(plan.table.attributes(of: index), of: file.descriptor, now: status.owner)
+        return entry
     }
 
     private func makeLink(_ index: Int, _ name: [UInt8], in target: Directory) throws -> FilledEntry {
@@ -174,7 +202,8 @@ final class FileFiller: Sendable {
             try target.unlink(name)
             return false
         }
-        entry.held = try setAttributes(plan.table.attributes(of: index), of: file, now: try file.status().owner)
+        entry.held = try setAttributes(
+            plan.table.attributes(of: index), of: file.descriptor, now: try file.status().owner)
         return true
     }
 
@@ -280,7 +309,7 @@ final class FileFiller: Sendable {
         entry.record = record
         entry.extended = extended
         entry.bytesWritten = file.size
-        entry.held = try setAttributes(status.attributes(with: extended), of: file, now: owner)
+        entry.held = try setAttributes(status.attributes(with: extended), of: file.descriptor, now: owner)
         if !isStable {
             entry.skipped = Skipped(
                 path: plan.table.path(of: index), reason: "it changed each time it was read", isKept: true)
@@ -290,12 +319,12 @@ final class FileFiller: Sendable {
 
     /// What the new file has instead of what it could not be given; nil if it has everything.
     private func setAttributes(
-        _ attributes: Attributes, of file: borrowing NewFile, now owner: FileOwner
+        _ attributes: Attributes, of descriptor: Int32, now owner: FileOwner
     ) throws -> Manifest.Held? {
         let unset = try FileAttributes.apply(
-            attributes, to: file.descriptor, now: owner, ownership: ownership, currentExtended: [])
+            attributes, to: descriptor, now: owner, ownership: ownership, currentExtended: [])
         guard !unset.isEmpty else { return nil }
-        let now = try file.status()
+        let now = try FileStatus(of: descriptor)
         let lacks = !attributes.extended.isEmpty && unset.contains { !$0.hasPrefix("owner ") }
         return Manifest.Held(user: now.user, group: now.group, mode: now.mode, lacksExtended: lacks)
     }

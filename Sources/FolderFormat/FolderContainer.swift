@@ -61,6 +61,19 @@ package struct FolderContainer: Sendable {
     package func seen(_ name: BackupName, _ manifest: Manifest) throws(DiskError) -> SeenRecords? {
         try StateFolder(existingIn: directory)?.seen(name, seal: manifest.seal, count: manifest.table.count)
     }
+
+    /// What the next backup needs to know of this one's databases.
+    package func databases(_ name: BackupName, _ manifest: Manifest) throws(DiskError) -> DatabaseStates? {
+        try StateFolder(existingIn: directory)?.databases(name, seal: manifest.seal)
+    }
+
+    /// A directory for files that are made before they are moved into a backup. The container's lock is held.
+    package func makeScratch(for what: String) throws(DiskError) -> PartialDirectory {
+        try PartialDirectory(what, token: run.randomHex(bytes: 4), in: directory)
+    }
+
+    /// What makes a backup durable whose first bytes are written before ``write(_:as:items:excludedItems:details:databases:durability:)``.
+    package func durability() throws(DiskError) -> Durability { try Durability(in: directory) }
 }
 
 // Listing.

@@ -16,13 +16,13 @@ extension FolderContainer {
     /// `details` says what is recorded besides what the writing itself tells.
     package func write(
         _ plan: SourcePlan, as new: NewBackup, items: [EntryPath], excludedItems: [String],
-        details: BackupMetadata.Details
+        details: BackupMetadata.Details, databases: DatabaseStates = DatabaseStates(), durability: Durability? = nil
     ) throws -> Created {
         if try isTaken(new.name) {
             throw BackupError(.nameTaken, "there is a backup '\(new.name)' already", advice: "Choose another --name")
         }
         try checkSpace(for: plan)
-        let durability = try Durability(in: directory)
+        let durability = try durability ?? Durability(in: directory)
         let began = run.clock.monotonic()
         var partial = try PartialDirectory(new.name.text, token: run.randomHex(bytes: 4), in: directory)
         let finished: (metadata: BackupMetadata, seal: SHA256Digest, table: EntryTable)
@@ -44,7 +44,7 @@ extension FolderContainer {
         } catch {
             throw spaceError(error)
         }
-        remember(finished.table, seal: finished.seal, name: new.name, reading: plan.reading)
+        remember(finished.table, databases, seal: finished.seal, name: new.name, reading: plan.reading)
         return Created(backup: summary(new, finished.metadata, finished.seal), metadata: finished.metadata)
     }
 
@@ -106,10 +106,13 @@ extension FolderContainer {
     }
 
     /// A cache: its loss must never fail a finished backup.
-    private func remember(_ table: EntryTable, seal: SHA256Digest, name: BackupName, reading: Timestamp) {
+    private func remember(
+        _ table: EntryTable, _ databases: DatabaseStates, seal: SHA256Digest, name: BackupName, reading: Timestamp
+    ) {
         do {
-            try StateFolder(madeIn: directory).writeSeen(
-                SeenRecords.encode(table, seal: seal, reading: reading), of: name)
+            let state = try StateFolder(madeIn: directory)
+            try state.writeSeen(SeenRecords.encode(table, seal: seal, reading: reading), of: name)
+            if !databases.states.isEmpty { try state.write(databases, seal: seal, of: name) }
         } catch {
             run.report(.warning("the next backup must read every file again: \(error)"))
         }

@@ -74,7 +74,7 @@ struct FolderWriter {
 
     private var bytesToRead: UInt64 {
         var bytes: UInt64 = 0
-        for index in 0..<plan.table.count where plan.content(of: index) == .file {
+        for index in 0..<plan.table.count where plan.isWritten(index) {
             bytes.add(saturating: plan.table[index].size)
         }
         return bytes

@@ -51,6 +51,14 @@ package struct StateFolder: Sendable {
         try directory.replaceCache("\(name.text).seen", with: bytes)
     }
 
+    func databases(_ name: BackupName, seal: SHA256Digest) -> DatabaseStates? {
+        known("\(name.text).databases", limit: 16 << 20).flatMap { DatabaseStates($0, seal: seal) }
+    }
+
+    func write(_ databases: DatabaseStates, seal: SHA256Digest, of name: BackupName) throws(DiskError) {
+        try directory.replaceCache("\(name.text).databases", with: databases.encoded(seal: seal))
+    }
+
     // MARK: What verifications found
 
     /// What a verification found, bound to the manifest's seal.
@@ -93,7 +101,7 @@ package struct StateFolder: Sendable {
 
     /// Forgets what is known of a backup that is gone.
     func forget(_ name: BackupName) throws(DiskError) {
-        for suffix in ["seen", "verified"] {
+        for suffix in ["seen", "databases", "verified"] {
             let file = Array("\(name.text).\(suffix)".utf8)
             if try directory.status(of: file) != nil { try directory.unlink(file) }
         }

@@ -55,6 +55,9 @@ long linux_get_xattr_at(int dir, const char *name, const char *attribute, void *
 // 1 if names in this directory fold case, 0 if not (also where the file system cannot tell).
 int linux_folds_case(int fd);
 int linux_lock(int fd, int exclusive, int wait);
+// A shared lock on a range of bytes that belongs to the open file description: SQLite locks ranges of its files. Never waits.
+int linux_lock_range(int fd, long long start, long long length);
+void linux_sleep(unsigned int milliseconds);
 long linux_user_name(unsigned int user, char *buffer, unsigned long size);
 long linux_group_name(unsigned int group, char *buffer, unsigned long size);
 long long linux_user_id(const char *name);

@@ -72,6 +72,18 @@ struct ShowVerb: Verb {
         lines += details.metadata.map { "  \($0.key): \($0.value)" }
         lines.append("contents:")
         lines += details.contents.map { "  \($0.path): \(counted($0.entries, "entry")), \(ByteCount($0.bytes))" }
+        if !details.databases.isEmpty {
+            lines.append("databases:")
+            lines += details.databases.map { database in
+                let ways = [
+                    "online": "copied while in use", "quiescent": "copied at rest",
+                    "raw": "copied as it was, with its logs",
+                ]
+                let size = "\(database.pages) pages of \(database.pageSize) bytes, \(database.journalMode)"
+                let facts = database.pages > 0 ? "\(size), " : ""
+                return "  \(database.path): \(facts)\(ways[database.copied] ?? database.copied)"
+            }
+        }
         if !details.skipped.isEmpty {
             lines.append("not read as they should:")
             lines += details.skipped.map { "  \($0.path): \($0.reason)" }
@@ -108,6 +120,17 @@ struct ShowVerb: Verb {
             ("skipped", .array(details.skipped.map { .object(JSONOutput.skipped($0)) })),
             ("contents", .array(contents)), ("entries", .array(entries)),
             ("not_covered", JSONOutput.uncovered(details.uncovered)),
+            (
+                "databases",
+                .array(
+                    details.databases.map { database in
+                        .object(
+                            JSONOutput.members(of: database.path) + [
+                                ("pages", .unsigned(database.pages)), ("page_size", .unsigned(database.pageSize)),
+                                ("journal_mode", .string(database.journalMode)), ("copied", .string(database.copied)),
+                            ])
+                    })
+            ),
         ]
     }
 }

@@ -1,0 +1,71 @@
+import CLinux
+import Glibc
+import Model
+
+/// The files of SQLite databases, as <https://sqlite.org/fileformat2.html> and <https://sqlite.org/lockingv3.html>
+/// describe them: what is needed to keep a database and its logs together. Nothing here knows what is in them.
+package enum DatabaseFiles {
+    /// What the name of a database is followed by in the names of its companions: the write-ahead log, its index, and the
+    /// rollback journal.
+    package static let companionSuffixes = ["-wal", "-shm", "-journal"]
+    /// What every database begins with.
+    package static let header = Array("SQLite format 3\0".utf8)
+
+    /// The names of the companions that the database `name` can have.
+    package static func companions(of name: some Collection<UInt8>) -> [[UInt8]] {
+        companionSuffixes.map { Array(name) + Array($0.utf8) }
+    }
+
+    /// The name of the database that `name` would be a companion of; nil if it is none's.
+    package static func database(ofCompanion name: some Collection<UInt8>) -> [UInt8]? {
+        let name = Array(name)
+        for suffix in companionSuffixes where name.count > suffix.utf8.count {
+            if name.suffix(suffix.utf8.count).elementsEqual(suffix.utf8) {
+                return Array(name.dropLast(suffix.utf8.count))
+            }
+        }
+        return nil
+    }
+
+    /// Whether a regular file stands at `name` that begins as a database does.
+    package static func isDatabase(
+        _ name: some Collection<UInt8>, in directory: Directory
+    ) throws(DiskError) -> Bool {
+        guard try directory.status(of: name)?.kind == .file else { return false }
+        return try OpenFile(name, in: directory).bytes(at: 0, count: header.count) == header
+    }
+}
+
+extension OpenFile {
+    /// Up to `count` bytes from `offset` on: fewer where the file ends.
+    package func bytes(at offset: Int64, count: Int) throws(DiskError) -> [UInt8] {
+        var result = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            result = linux_pread(descriptor, buffer.baseAddress, UInt(count), offset)
+            filled = max(0, result)
+        }
+        try check(result, "read", "the file")
+        return bytes
+    }
+
+    /// Takes SQLite's shared lock of a database for as long as the file is open: nobody writes into a database with a
+    /// rollback journal, and nobody who closes one with a write-ahead log deletes that. Waits up to `limit` milliseconds.
+    ///
+    /// The lock belongs to this open file, so SQLite's own locks in this process neither share nor release it.
+    package func lockDatabase(waiting limit: Int, stop: StopFlag) throws {
+        // SQLite's shared bytes begin behind the pending and the reserved byte.
+        let (start, length): (Int64, Int64) = (0x4000_0000 + 2, 510)
+        var waited = 0
+        while true {
+            let result = linux_lock_range(descriptor, start, length)
+            if result == 0 { return }
+            guard [EAGAIN, EACCES].contains(-result) else { throw DiskError("lock", "the file", number: -result) }
+            guard waited < limit else {
+                throw DiskError(.locked, "lock", "the file", because: "a writer has locked it for \(limit / 1000) s")
+            }
+            try stop.check()
+            linux_sleep(20)
+            waited += 20
+        }
+    }
+}

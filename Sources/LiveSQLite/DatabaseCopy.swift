@@ -1,0 +1,186 @@
+import Containers
+import Disk
+import GRDB
+import Model
+import Workers
+
+/// Why a database could not be copied consistently, as a clause.
+struct DatabaseNotCopied: Error {
+    let reason: String
+}
+
+/// Makes a consistent copy of one database (decision 013). The source is never changed.
+struct DatabaseCopy {
+    /// What was found out about a database.
+    struct Facts: Sendable {
+        var pages: UInt64 = 0
+        var pageSize: UInt64 = 0
+        var journalMode = "rollback"
+        var way = StoredDatabase.Way.online
+    }
+
+    let source: DatabaseFile
+    /// Where the copy is made, and its name there.
+    let scratch: Directory
+    let name: String
+    let run: RunContext
+
+    /// How long to wait for a writer, in milliseconds.
+    static let patience = 10_000
+    private static let pagesPerStep: CInt = 1024
+
+    /// Makes the copy and checks it. Throws ``DatabaseNotCopied`` if there can be none that is consistent; then nothing of
+    /// it is left.
+    func make() throws -> Facts {
+        for attempt in 1... {
+            do {
+                return try attemptOnce()
+            } catch let error as ChangedMeanwhile {
+                try discard()
+                if attempt == 5 { throw DatabaseNotCopied(reason: error.reason) }
+            } catch let error as DatabaseError {
+                try discard()
+                if error.resultCode == .SQLITE_FULL {
+                    throw DiskError(.noSpace, "copy", "a database", because: "no space")
+                }
+                throw DatabaseNotCopied(reason: Self.reason(error))
+            } catch let error as DiskError where error.code != .noSpace {
+                try discard()
+                throw DatabaseNotCopied(reason: error.reason)
+            } catch let error as SourceUnreadable {
+                try discard()
+                throw DatabaseNotCopied(reason: error.cause.reason)
+            }
+        }
+        throw DatabaseNotCopied(reason: "it never stood still")
+    }
+
+    private struct ChangedMeanwhile: Error {
+        let reason: String
+    }
+
+    private static func reason(_ error: DatabaseError) -> String {
+        switch error.resultCode {
+        case .SQLITE_NOTADB: "it is encrypted, or no database"
+        case .SQLITE_CORRUPT: "it is damaged"
+        case .SQLITE_BUSY, .SQLITE_LOCKED: "a writer has locked it for \(patience / 1000) s"
+        default: printable((error.message ?? "SQLite fails with \(error.resultCode.rawValue)").utf8)
+        }
+    }
+
+    private func discard() throws(DiskError) {
+        for name in [Array(name.utf8)] + DatabaseFiles.companions(of: name.utf8)
+        where try scratch.status(of: name) != nil {
+            try scratch.unlink(name)
+        }
+    }
+
+    private func attemptOnce() throws -> Facts {
+        let file = try OpenFile(source.name, in: source.directory)
+        // Closed last: SQLite's locks in this process end with any descriptor of the file that is closed.
+        try file.lockDatabase(waiting: Self.patience, stop: run.stop)
+        let head = try file.bytes(at: 0, count: 100)
+        let usesLog = head.count == 100 && head[18] == 2 && head[19] == 2
+        var facts: Facts
+        if usesLog, try source.directory.status(of: source.index) == nil {
+            facts = try copyFiles(source.log, file)
+        } else {
+            do {
+                facts = try copyOnline()
+            } catch let error as DatabaseError where isHotJournal(error) {
+                try discard()
+                facts = try copyFiles(source.journal, file)
+            }
+        }
+        facts.journalMode = usesLog ? "wal" : "rollback"
+        return facts
+    }
+
+    /// Someone died while he wrote: a connection that may only read cannot roll back.
+    private func isHotJournal(_ error: DatabaseError) -> Bool {
+        [.SQLITE_READONLY, .SQLITE_CANTOPEN].contains(error.resultCode)
+    }
+
+    // MARK: Online
+
+    private func copyOnline() throws -> Facts {
+        var configuration = Configuration()
+        configuration.readonly = true
+        configuration.foreignKeysEnabled = false
+        configuration.busyMode = .timeout(Double(Self.patience) / 1000)
+        let from = try DatabaseQueue(path: source.uri("mode=ro&readonly_shm=1"), configuration: configuration)
+        let facts = try openCopy { to in
+            try from.read { database in
+                try database.backup(to: to, pagesPerStep: Self.pagesPerStep) { _ in try run.stop.check() }
+            }
+            return try check(to)
+        }
+        try from.close()
+        return facts
+    }
+
+    // MARK: As files
+
+    /// The database and its log are copied as they are, and the copy takes the log over. Someone who opens the database
+    /// meanwhile is told by what he leaves.
+    private func copyFiles(_ log: [UInt8], _ file: borrowing OpenFile) throws -> Facts {
+        let before = try source.state()
+        guard before != nil else { throw ChangedMeanwhile(reason: "it vanished") }
+        try copyFile(source.name, as: name)
+        if try source.directory.status(of: log) != nil {
+            let suffix = String(decoding: log.suffix(log.count - source.name.count), as: UTF8.self)
+            try copyFile(log, as: name + suffix)
+        }
+        let isWAL = log == source.log
+        let isOpen = try isWAL && source.directory.status(of: source.index) != nil
+        let after = try source.state()
+        guard !isOpen, after == before else {
+            throw ChangedMeanwhile(reason: "it changed each time it was read")
+        }
+        var facts = try openCopy { database in
+            if isWAL { try database.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
+            return try check(database)
+        }
+        facts.way = .quiescent
+        return facts
+    }
+
+    private func copyFile(_ from: [UInt8], as to: String) throws {
+        let file = try OpenFile(from, in: source.directory)
+        let buffer = Buffer(size: 1 << 18)
+        var copy = try NewFile(to.utf8, in: scratch)
+        let size = try file.status().size
+        try FileCopy.copy(
+            file, size: size, to: &copy, through: buffer.bytes, isSparse: false, stop: run.stop, each: { _ in })
+    }
+
+    // MARK: The copy
+
+    /// Opens the copy, and closes it so that it stands alone.
+    private func openCopy(_ body: (Database) throws -> Facts) throws -> Facts {
+        var configuration = Configuration()
+        configuration.foreignKeysEnabled = false
+        let queue = try DatabaseQueue(
+            path: DatabaseFile.uri(name.utf8, in: scratch, ""), configuration: configuration)
+        let facts = try queue.writeWithoutTransaction { database in
+            // What makes the backup durable is its own sync.
+            try database.execute(sql: "PRAGMA synchronous = OFF")
+            return try body(database)
+        }
+        try queue.close()
+        for companion in DatabaseFiles.companions(of: name.utf8) where try scratch.status(of: companion) != nil {
+            throw ChangedMeanwhile(reason: "its log could not be taken over")
+        }
+        return facts
+    }
+
+    /// Only a copy that is whole counts.
+    private func check(_ database: Database) throws -> Facts {
+        let verdict = try String.fetchOne(database, sql: "PRAGMA quick_check(1)") ?? ""
+        guard verdict == "ok" else { throw DatabaseNotCopied(reason: "it is damaged: \(printable(verdict.utf8))") }
+        var facts = Facts()
+        facts.pages = UInt64(try Int64.fetchOne(database, sql: "PRAGMA page_count") ?? 0)
+        facts.pageSize = UInt64(try Int64.fetchOne(database, sql: "PRAGMA page_size") ?? 0)
+        return facts
+    }
+}
