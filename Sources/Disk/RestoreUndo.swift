@@ -27,7 +27,7 @@ extension RestoreTransaction {
             throw BackupError(.nothingToUndo, "there is no restore to undo")
         }
         let done = try folders.journal(of: last)
-        try folders.use(mounts: done.mounts, making: false)
+        try folders.use(done, then: "run undo")
         let number = done.number + 1
         let waiting = RestoreSide.waiting(in: number)
         let paths = AppPaths(folders.app)
