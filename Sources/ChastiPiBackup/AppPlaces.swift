@@ -68,6 +68,28 @@ extension AppPlaces {
         /// Whether owners and set-id bits of it may be taken over: it has our manifest and lies where our backups lie
         /// (promise 11).
         let isTrusted: Bool
+        /// The backup directory, if the backup was found there by its name.
+        let container: Directory?
+
+        /// Calls `body`, which reads the backup. Damage that it finds because someone deleted the backup meanwhile is none
+        /// (promise 15).
+        func reading<R>(_ body: () throws -> R) throws -> R {
+            do {
+                return try body()
+            } catch let error as BackupError where error.code == .damaged {
+                try checkThere()
+                throw error
+            }
+        }
+
+        /// Fails if the backup is not there any more.
+        func checkThere() throws {
+            guard let container else { return }
+            let there = try container.status(of: name.utf8)
+            guard try there?.identity != contents.directory.status().identity else { return }
+            throw BackupError(
+                .notFound, "the backup '\(name)' was deleted while it was read", advice: "'list' shows those there are")
+        }
     }
 
     /// Opens the backup that `text` names: a name, `latest`, or a path.
@@ -75,8 +97,16 @@ extension AppPlaces {
         guard !text.contains("/") else { return try openPath(text, in: run) }
         let container = try existing(for: text, pool: pool, in: run)
         let name = try Self.name(text, in: container, now: run.now())
-        let contents = try container.contents(of: name)
-        return Found(name: name.text, contents: contents, isTrusted: contents.manifest != nil)
+        let contents: FolderContents
+        do {
+            contents = try container.contents(of: name)
+        } catch let error as BackupError where error.code == .damaged {
+            // Deleted since it was looked up?
+            guard try container.directory.status(of: name.text.utf8) == nil else { throw error }
+            throw FolderContainer.notFound(text)
+        }
+        return Found(
+            name: name.text, contents: contents, isTrusted: contents.manifest != nil, container: container.directory)
     }
 
     private func existing(for text: String, pool: ThreadPool, in run: RunContext) throws -> FolderContainer {
@@ -129,7 +159,7 @@ extension AppPlaces {
         {
             isTrusted = true
         }
-        return Found(name: printable(name.utf8), contents: contents, isTrusted: isTrusted)
+        return Found(name: printable(name.utf8), contents: contents, isTrusted: isTrusted, container: nil)
     }
 }
 

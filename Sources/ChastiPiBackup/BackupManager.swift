@@ -109,7 +109,7 @@ public struct BackupManager: Sendable {
             let folders = try session.exclusive("restore")
             let recovery = try RestoreTransaction.recover(folders)
             let planning = try planning(request)
-            let plan = try planning.plan()
+            let plan = try planning.found.reading { try planning.plan() }
             var result: RestoreResult
             if plan.isEmpty {
                 result = RestoreResult(ending: .nothingToDo, notKept: plan.notKept)
@@ -118,7 +118,9 @@ public struct BackupManager: Sendable {
             } else {
                 let safety: (([EntryPath]) throws -> CreateRun.Outcome)? =
                     request.skipsSafetyBackup ? nil : { try safetyBackup(touching: $0) }
-                result = try RestoreRun(planning: planning, folders: folders, makeSafetyBackup: safety).apply(plan)
+                result = try planning.found.reading {
+                    try RestoreRun(planning: planning, folders: folders, makeSafetyBackup: safety).apply(plan)
+                }
             }
             if recovery.direction != .none { result.warnings.append(AppSession.told(recovery)) }
             result.take(recovery.report)
@@ -128,7 +130,11 @@ public struct BackupManager: Sendable {
 
     /// Restores into a directory of its own, which must be missing or empty.
     public func restore(_ request: RestoreRequest, to directory: String) throws -> RestoreResult {
-        try Self.reporting { try RestoreToDirectory(planning: planning(request), path: directory).apply() }
+        try Self.reporting {
+            try RestoreToDirectory.clear(directory)
+            let planning = try planning(request)
+            return try planning.found.reading { try RestoreToDirectory(planning: planning, path: directory).apply() }
+        }
     }
 
     /// What ``undo(confirm:)`` would exchange. Nothing changes.
@@ -136,9 +142,11 @@ public struct BackupManager: Sendable {
         try Self.reporting { try UndoRun(places: places, session: session, run: run).preview() }
     }
 
-    /// Takes the last restore back; called again, brings it again.
-    public func undo(confirm: (UndoPreview) throws -> Bool) throws -> RestoreResult {
-        try Self.reporting { try UndoRun(places: places, session: session, run: run).undo(confirm: confirm) }
+    /// Takes the last restore back; called again, brings it again. `isLive`: also while processes have open what is replaced.
+    public func undo(isLive: Bool = false, confirm: (UndoPreview) throws -> Bool) throws -> RestoreResult {
+        try Self.reporting {
+            try UndoRun(places: places, session: session, run: run).undo(isLive: isLive, confirm: confirm)
+        }
     }
 
     /// What ``discardUndo(confirm:)`` would give up. Nothing changes.
@@ -203,6 +211,17 @@ extension BackupManager {
         }
     }
 
+    private static func told(_ error: DiskError) -> BackupError {
+        switch error.code {
+        case .noSpace: BackupError(.noSpace, "\(error)", advice: "Free space and try again")
+        case .locked: BackupError(.locked, "\(error)", advice: "Wait until that run has ended")
+        case .io: BackupError(.system, "\(error)", advice: "The disk may be failing: 'dmesg' tells more")
+        case .denied: BackupError(.system, "\(error)", advice: "Run as the owner or as root")
+        case .readOnly: BackupError(.system, "\(error)", advice: "Remount it for writing")
+        default: BackupError(.system, "\(error)")
+        }
+    }
+
     /// Turns errors of lower floors into ``BackupError``s; here only their codes and texts leave the library.
     static func reporting<R>(_ body: () throws -> R) throws -> R {
         do {
@@ -210,8 +229,7 @@ extension BackupManager {
         } catch let error as Stopped {
             throw BackupError(.interrupted, "interrupted; what was begun has been taken back", signal: error.signal)
         } catch let error as DiskError {
-            let code: BackupError.Code = error.code == .noSpace ? .noSpace : (error.code == .locked ? .locked : .system)
-            throw BackupError(code, "\(error)")
+            throw told(error)
         } catch let error as EntryTableError {
             throw BackupError(.system, error == .full ? "there are too many entries" : "the walk came out of order")
         }

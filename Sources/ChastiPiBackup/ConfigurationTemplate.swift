@@ -43,6 +43,10 @@ extension BackupManager {
             # How often every file is read again, even where it seems unchanged: a number of days, or never.
             #full_read: 30 days
 
+            # SQLite databases are saved consistently while the app writes. Copied as files, with their logs, are only:
+            #sqlite:
+            #  data/cache.db: raw
+
             """
     }
 }

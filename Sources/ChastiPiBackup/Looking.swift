@@ -110,7 +110,10 @@ struct Looking {
         }
         let container = FolderContainer(try places.existingBackups() ?? found.contents.directory, pool: pool, in: run)
         let choice = run.random(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        let verified = try container.verify(found.contents, percent: percent, choice: choice)
+        let verified = try found.reading {
+            try container.verify(found.contents, percent: percent, choice: choice)
+        }
+        if verified.findings.contains(where: { $0.severity == .damage }) { try found.checkThere() }
         let backup = try summary(of: found)
         if found.isTrusted, let seal = backup.seal {
             container.remember(verified, of: backup.name, seal: seal, percent: percent)

@@ -33,6 +33,8 @@ public struct RestoreRequest: Sendable {
     public var deletesExtra = false
     /// Takes over owners and set-id bits also from a backup of unknown origin.
     public var trusts = false
+    /// Restores also while processes have open what is replaced.
+    public var isLive = false
 
     public init(backup: String) {
         self.backup = backup

@@ -18,14 +18,14 @@ struct RestoreComparison {
     }
 
     private let scope: RestoreScope
-    private let live: EntryTable
+    fileprivate let live: EntryTable
     private let attributes: WantedAttributes
     /// Whether something that must stay lies below, by index of the live table.
     private let holdsProtected: [Bool]
     private(set) var candidates: [Candidate] = []
-    private(set) var steps: [(step: ExchangePlan.Step, live: Int?, backup: Int?)] = []
+    fileprivate(set) var steps: [(step: ExchangePlan.Step, live: Int?, backup: Int?)] = []
     private(set) var directories: [(live: Int, backup: Int)] = []
-    private(set) var kept: [Int] = []
+    fileprivate(set) var kept: [Int] = []
     private(set) var unchanged = 0
     /// Directories that stand in both trees and whose children are still to be compared: trees can be deeper than a stack.
     private var pending: [(live: Int, backup: Int)] = []
@@ -58,7 +58,7 @@ struct RestoreComparison {
         try refuse()
     }
 
-    private func refuse() throws {
+    fileprivate func refuse() throws {
         guard !refusals.isEmpty else { return }
         throw BackupError(
             .refused, "the restore cannot be done: \(refusals.joined(separator: "; "))",
@@ -165,7 +165,7 @@ struct RestoreComparison {
         }
     }
 
-    private mutating func step(live l: Int?, backup r: Int?, parent: Int) {
+    fileprivate mutating func step(live l: Int?, backup r: Int?, parent: Int) {
         let place: EntryPath
         if let l { place = live.path(of: l) } else if let r { place = scope.backup.path(of: r) } else { return }
         for index in [l, parent].compactMap({ $0 }) where live[index].flags.contains(.immutable) {
@@ -193,6 +193,17 @@ struct RestoreComparison {
                 step(live: candidate.live, backup: candidate.backup, parent: Int(live[candidate.live].parent))
             }
         }
+        try refuse()
+        steps.sort { $0.step.place < $1.step.place }
+    }
+}
+
+extension RestoreComparison {
+    /// Entries of the app that go although nothing else would make them.
+    mutating func displace(_ entries: [Int]) throws {
+        guard !entries.isEmpty else { return }
+        for index in entries { step(live: index, backup: nil, parent: Int(live[index].parent)) }
+        kept.removeAll { entries.contains($0) }
         try refuse()
         steps.sort { $0.step.place < $1.step.place }
     }

@@ -31,10 +31,14 @@ struct RestorePlanning {
         try comparison.walk()
         let answers = try compareContents(comparison.candidates, scope, scan.table, attributes)
         try comparison.resolve(answers)
+        let databases = RestoreDatabases(scope: scope, live: scan.table, contents: found.contents)
+        try comparison.displace(try databases.staleCompanions(besides: Set(comparison.steps.map(\.step.place))))
         var preconditions = RestorePreconditions(
             app: places.app, live: scan.table, scope: scope, ownership: attributes.ownership)
-        try preconditions.check(comparison.steps.map { ($0.step.place, $0.live) })
-        return try plan(comparison, scope, scan.table, attributes)
+        let plan = try plan(comparison, scope, scan.table, attributes)
+        try preconditions.check(
+            comparison.steps.map { ($0.step.place, $0.live) }, attributesOf: plan.exchange.directories.keys.sorted())
+        return plan
     }
 
     func attributes() throws -> WantedAttributes {
@@ -52,6 +56,13 @@ struct RestorePlanning {
             // Empty is what a script's unset variable leaves: no way to ask for everything.
             guard !text.isEmpty, let path = EntryPath(Self.trimmed(text)) else {
                 throw BackupError(.usage, "'\(printable(text.utf8))' is no path inside the app")
+            }
+            if found.contents.table.index(of: path) == nil,
+                let path = EntryPath(bytes(ofPrintable: Self.trimmed(text))),
+                found.contents.table.index(of: path) != nil
+            {
+                // As our own output shows it.
+                return path
             }
             return path
         }

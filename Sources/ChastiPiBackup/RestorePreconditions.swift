@@ -17,14 +17,15 @@ struct RestorePreconditions {
         self.ownership = ownership
     }
 
-    /// `steps` are in path order; `live` is what stands at the place, by index.
-    mutating func check(_ steps: [(place: EntryPath, live: Int?)]) throws {
+    /// `steps` are in path order; `live` is what stands at the place, by index. `directories` get attributes.
+    mutating func check(_ steps: [(place: EntryPath, live: Int?)], attributesOf directories: [EntryPath]) throws {
         var parents: Set<Int> = []
         for (place, live) in steps {
             guard let parent = self.live.index(of: place.parent ?? .root) else { continue }
             if parents.insert(parent).inserted { try checkDirectory(parent) }
             if let live { try checkMovable(live, from: parent) }
         }
+        for path in directories { try checkAttributes(path) }
         guard !refusals.isEmpty else { return }
         throw BackupError(
             .refused, "the restore cannot be done: \(refusals.joined(separator: "; "))",
@@ -41,6 +42,16 @@ struct RestorePreconditions {
             // What its owner took away from himself the exchange gives back for as long as it takes.
             if error.code == .denied && ownership.maySetAttributes(ofWhatBelongsTo: live[index].user) { return }
             refusals.append("entries of \(path.isRoot ? "the app" : "\(path)") cannot be changed: \(error.reason)")
+        }
+    }
+
+    private mutating func checkAttributes(_ path: EntryPath) throws {
+        guard let index = live.index(of: path) else { return }
+        let what = path.isRoot ? "the app's directory" : "\(path)"
+        if live[index].flags.contains(.immutable) {
+            refusals.append("attributes of \(what) cannot be set: it is immutable (see lsattr)")
+        } else if try FileSystemTraits(of: app.directory(at: path)).isReadOnly {
+            refusals.append("attributes of \(what) cannot be set: it is on a read-only file system")
         }
     }
 

@@ -17,6 +17,7 @@ struct RestoreRun {
     /// Carries out `plan`. Whatever is thrown, the app is as it was (unless the error's code says otherwise).
     func apply(_ plan: RestorePlan) throws -> RestoreResult {
         try checkSpace(for: plan)
+        try checkUsers(of: plan)
         let attributes = try planning.attributes()
         let staged = StagedTree(contents, attributes: attributes, pool: planning.pool, in: planning.run)
         var result = RestoreResult(ending: .done, notKept: plan.notKept)
@@ -33,6 +34,7 @@ struct RestoreRun {
                 if let makeSafetyBackup {
                     result.take(safety: try makeSafetyBackup(plan.exchange.steps.filter(\.removes).map(\.place)))
                 }
+                try checkUsers(of: plan)
                 try planning.run.stop.check()
                 planning.run.report(.started(.applying, entries: plan.exchange.steps.count, bytes: 0))
             })
@@ -80,6 +82,19 @@ struct RestoreRun {
                     advice: "Nothing was changed. Try again")
             }
         }
+    }
+
+    /// Once before the work, and once more when it is done: an app may have been started meanwhile.
+    private func checkUsers(of plan: RestorePlan) throws {
+        if planning.request.isLive { return }
+        var files = FilesInUse(app: planning.places.app)
+        for step in plan.exchange.steps where step.removes {
+            guard let top = plan.live.index(of: step.place) else { continue }
+            for index in top..<plan.live.endOfSubtree(at: top) {
+                files.add(plan.live.path(of: index), plan.live[index])
+            }
+        }
+        try files.check()
     }
 
     private func checkSpace(for plan: RestorePlan) throws {

@@ -57,7 +57,6 @@ struct RestoreToDirectory {
         let plan = try plan()
         try checkSpace(for: plan)
         let durability = try Durability(in: parent)
-        PartialDirectory.removeDead(name, in: parent)
         var partial = try PartialDirectory(name, token: planning.run.randomHex(bytes: 4), in: parent)
         var result = RestoreResult(ending: .done)
         do {
@@ -74,8 +73,20 @@ struct RestoreToDirectory {
             partial.discard()
             throw error
         }
-        try partial.publish(as: name, inPlaceOf: existing, durability: durability)
+        do {
+            try partial.publish(as: name, inPlaceOf: existing, durability: durability)
+        } catch let error as DiskError where error.code == .exists || error.code == .notEmpty {
+            throw BackupError(
+                .refused, "\(name) was made by someone else meanwhile",
+                advice: "Name a directory that does not exist yet")
+        }
         return result
+    }
+
+    /// Removes what killed runs left beside the target `path`.
+    static func clear(_ path: String) throws {
+        let (parent, name) = try split(path)
+        PartialDirectory.removeDead(name, in: parent)
     }
 
     private func checkSpace(for plan: RestorePlan) throws {
@@ -91,7 +102,7 @@ struct RestoreToDirectory {
     private func setTop(of directory: Directory, _ attributes: WantedAttributes) throws -> [String] {
         let now = try directory.status()
         var wanted = now.attributes(with: [])
-        wanted.mode = 0o755
+        wanted.mode = 0o777 & ~ProcessIdentity.fileModeMask
         var ownership = Ownership.byNumber()
         if scope.roles[0] == .selected {
             wanted = attributes.attributes(of: 0)

@@ -14,6 +14,7 @@ struct StagedTree: Sendable {
     private let pool: ThreadPool
     private let run: RunContext
     private let notKept = Mutexed<[String]>([])
+    private let hasCheckedTime = Mutexed(false)
 
     init(_ contents: FolderContents, attributes: WantedAttributes, pool: ThreadPool, in run: RunContext) {
         self.contents = contents
@@ -37,7 +38,11 @@ struct StagedTree: Sendable {
                 var owner: FileOwner?
                 for index in unit.entries {
                     try run.stop.check()
-                    try place(index, from: source, in: directory, &state, &owner)
+                    do {
+                        try place(index, from: source, in: directory, &state, &owner)
+                    } catch let error as DiskError {
+                        throw error.naming(contents.table.path(of: index))
+                    }
                     meter.advance(entries: 1, bytes: contents.table[index].size) { contents.table.path(of: index) }
                 }
             }
@@ -80,10 +85,24 @@ struct StagedTree: Sendable {
             index, from: source, to: &file, through: state.buffer.bytes, hash: &state.hash, stop: run.stop)
         let now = try owner ?? file.status().owner
         owner = now
+        let wanted = attributes.attributes(of: index)
         let unset = try FileAttributes.apply(
-            attributes.attributes(of: index), to: file.descriptor, now: now, ownership: attributes.ownership,
-            currentExtended: [])
+            wanted, to: file.descriptor, now: now, ownership: attributes.ownership, currentExtended: [])
         note(index, unset)
+        try checkTime(index, wanted.modified, of: file)
+    }
+
+    /// One file tells what the file system keeps of times.
+    private func checkTime(_ index: Int, _ wanted: Timestamp, of file: borrowing NewFile) throws {
+        guard wanted.nanoseconds != 0,
+            hasCheckedTime.value.withLock({ checked in
+                defer { checked = true }
+                return !checked
+            })
+        else { return }
+        if try file.status().modified != wanted {
+            note(index, ["the exact time, nor that of the others (the file system rounds times)"])
+        }
     }
 
     @Sendable private func note(_ index: Int, _ unset: [String]) {

@@ -14,7 +14,7 @@ struct UndoRun {
         return try Self.preview(RestoreTransaction.planUndo(in: folders))
     }
 
-    func undo(confirm: (UndoPreview) throws -> Bool) throws -> RestoreResult {
+    func undo(isLive: Bool, confirm: (UndoPreview) throws -> Bool) throws -> RestoreResult {
         let folders = try session.exclusive("undo")
         let recovery = try RestoreTransaction.recover(folders)
         if recovery.direction != .none {
@@ -26,12 +26,21 @@ struct UndoRun {
         }
         let plan = try RestoreTransaction.planUndo(in: folders)
         guard try confirm(Self.preview(plan)) else { return RestoreResult(ending: .declined) }
+        if !isLive { try checkUsers(of: plan) }
         try run.stop.check()
         run.report(.started(.applying, entries: plan.steps.count, bytes: 0))
         var result = RestoreResult(ending: .done)
         result.notKept = plan.attributesKept.map { "\($0): its mode or owner was changed since, and stays so" }
         try result.take(try RestoreTransaction.apply(plan, in: folders))
         return result
+    }
+
+    private func checkUsers(of plan: UndoPlan) throws {
+        var files = FilesInUse(app: places.app)
+        for (place, table) in plan.displaced {
+            for index in 0..<table.count { files.add(place.appending(table.path(of: index)), table[index]) }
+        }
+        try files.check()
     }
 
     func recover() throws -> RestoreResult {

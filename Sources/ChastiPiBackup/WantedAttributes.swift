@@ -50,9 +50,16 @@ struct WantedAttributes: Sendable {
     /// `now`, or nil to leave them out of the comparison.
     func match(_ now: EntryRecord, of index: Int, extended: [ExtendedAttribute]?) -> Bool {
         let wanted = attainable(index, from: now)
-        if now.modified != wanted.modified { return false }
+        if now.modified != wanted.modified && !isRounded(now, wanted.modified) { return false }
         if now.kind != .link && now.mode != wanted.mode { return false }
         if now.user != wanted.user || now.group != wanted.group { return false }
-        return extended.map { $0 == wanted.extended } ?? true
+        guard let extended else { return true }
+        return extended.filter(ownership.maySet) == wanted.extended.filter(ownership.maySet)
+    }
+
+    /// Whether the file system keeps times in whole seconds, and this is the one wanted. The time of the change, which
+    /// the kernel sets, tells.
+    private func isRounded(_ now: EntryRecord, _ wanted: Timestamp) -> Bool {
+        now.changed.nanoseconds == 0 && now.modified == Timestamp(seconds: wanted.seconds)
     }
 }

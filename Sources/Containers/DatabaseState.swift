@@ -12,11 +12,21 @@ package struct DatabaseState: Sendable, Equatable {
         let modified: Timestamp
         let changed: Timestamp
 
-        package init(_ status: FileStatus) {
+        init(_ status: FileStatus) {
+            self.init(status, changed: status.changed)
+        }
+
+        /// Without the time of the last change: SQLite, run by root, gives a log that it opens to the database's owner,
+        /// whosever it is already.
+        init(log status: FileStatus) {
+            self.init(status, changed: status.modified)
+        }
+
+        private init(_ status: FileStatus, changed: Timestamp) {
             identity = status.identity
             size = status.size
             modified = status.modified
-            changed = status.changed
+            self.changed = changed
         }
 
         fileprivate init?(json: JSONValue?) {
@@ -53,7 +63,7 @@ package struct DatabaseState: Sendable, Equatable {
 
     package init(database: FileStatus, log: FileStatus?, logHeader: [UInt8]) {
         self.database = File(database)
-        self.log = log.map { File($0) }
+        self.log = log.map { File(log: $0) }
         self.logHeader = logHeader
     }
 

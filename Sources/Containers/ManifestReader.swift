@@ -7,6 +7,8 @@ package struct ManifestReader: ~Copyable {
     package static let sizeLimit = 1 << 31
     /// More than the extended attributes that Linux allows on one entry take in base64.
     private static let lineLimit = 16 << 20
+    /// No file system of Linux has longer names.
+    private static let nameLimit = 255
     private static let sealLength = "# sha256 ".utf8.count + 64 + 1
 
     private typealias Text = Slice<UnsafeRawBufferPointer>
@@ -221,7 +223,7 @@ extension ManifestReader {
     private func path(_ text: Text) throws(ManifestError) -> EntryPath {
         if text.count == 1, text.first == UInt8(ascii: ".") { return .root }
         guard text.starts(with: "./".utf8), let bytes = ManifestText.decode(text.dropFirst(2)),
-            let path = EntryPath(checking: bytes), !path.isRoot
+            let path = EntryPath(checking: bytes), !path.isRoot, path.name.count <= Self.nameLimit
         else { throw error("'\(printable(text.prefix(200)))' is no path inside a backup") }
         return path
     }

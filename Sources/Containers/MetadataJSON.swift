@@ -117,9 +117,7 @@ extension BackupMetadata.Details {
         absentItems = try fields.strings("absent_items")
         rules = try fields.list("rules") { .init(json: $0) }
         skipped = try fields.list("skipped") { Skipped(json: $0) }
-        if fields.value["databases"] != nil {
-            databases = try fields.list("databases") { StoredDatabase(json: $0) }
-        }
+        databases = try fields.list("databases") { StoredDatabase(json: $0) }
         entries = Int(try fields.number("entries", limit: UInt64(Int32.max)))
         files = Int(try fields.number("files", limit: UInt64(Int32.max)))
         bytes = try fields.number("bytes")

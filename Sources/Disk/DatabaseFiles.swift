@@ -11,9 +11,9 @@ package enum DatabaseFiles {
     /// What every database begins with.
     package static let header = Array("SQLite format 3\0".utf8)
 
-    /// The names of the companions that the database `name` can have.
+    /// The names of the companions that the database `name` can have: none that is too long to be a name.
     package static func companions(of name: some Collection<UInt8>) -> [[UInt8]] {
-        companionSuffixes.map { Array(name) + Array($0.utf8) }
+        companionSuffixes.map { Array(name) + Array($0.utf8) }.filter { $0.count <= 255 }
     }
 
     /// The name of the database that `name` would be a companion of; nil if it is none's.
@@ -25,6 +25,20 @@ package enum DatabaseFiles {
             }
         }
         return nil
+    }
+
+    /// The companions that stand in `parent` beside the place of a database, which waits in `mirror` or stands there.
+    static func logs(
+        of place: EntryPath, in parent: Directory, replacedFrom mirror: Directory?
+    ) throws(DiskError) -> [EntryPath] {
+        var logs: [EntryPath] = []
+        for name in companions(of: place.name) where try parent.status(of: name) != nil {
+            logs.append((place.parent ?? .root).appending(name))
+        }
+        if logs.isEmpty { return [] }
+        // Rarely needed, so the header is read last.
+        if let mirror, try isDatabase(place.name, in: mirror) { return logs }
+        return try isDatabase(place.name, in: parent) ? logs : []
     }
 
     /// Whether a regular file stands at `name` that begins as a database does.

@@ -46,6 +46,13 @@ package struct DiskError: Error, Sendable {
     /// Whether the file system has no symbolic links: symlink(2) says so with EPERM, as on a USB stick.
     package var meansNoSymbolicLink: Bool { number == EPERM || code == .unsupported }
 
+    /// The same for the entry at `path`, where only a name or nothing was known.
+    package func naming(_ path: EntryPath) -> DiskError {
+        var named = self
+        named.path = path.description
+        return named
+    }
+
     /// A clause: `permission denied`.
     package var reason: String {
         if let explanation { return explanation }

@@ -55,6 +55,11 @@ package struct Ownership: Sendable {
         user == 0 || user == owner
     }
 
+    /// Whether we may set the extended attribute of this name on what is ours: capabilities and the like are root's.
+    package func maySet(_ attribute: ExtendedAttribute) -> Bool {
+        user == 0 || ["user.", "system.posix_acl_"].contains { attribute.name.starts(with: $0.utf8) }
+    }
+
     /// The owner that attributes name, by the numbers that are used here.
     package func owner(for attributes: Attributes) -> FileOwner {
         FileOwner(user: users[attributes.user] ?? attributes.user, group: groups[attributes.group] ?? attributes.group)

@@ -14,7 +14,7 @@ package struct PartialDirectory: ~Copyable {
     /// Makes the directory beside where it will be published. `token` makes the name unique.
     package init(_ name: String, token: String, in container: Directory) throws(DiskError) {
         self.container = container
-        temporaryName = Array("\(Self.prefix)\(name.prefix(128)).\(token)".utf8)
+        temporaryName = Self.prefix(of: name) + Array(token.utf8)
         do throws(DiskError) {
             directory = try container.makeOwnDirectory(temporaryName)
         } catch {
@@ -89,9 +89,14 @@ package struct PartialDirectory: ~Copyable {
         Self.remove(temporaryName, in: container)
     }
 
+    /// Short enough for a name, whatever `name` is.
+    private static func prefix(of name: String) -> [UInt8] {
+        Array(prefix.utf8) + Array(name.utf8.prefix(128)) + [UInt8(ascii: ".")]
+    }
+
     /// Removes what killed runs left of a directory that was to become `name`. One that is locked is alive.
     package static func removeDead(_ name: String, in container: Directory) {
-        let prefix = Array("\(Self.prefix)\(name.prefix(128)).".utf8)
+        let prefix = prefix(of: name)
         do throws(DiskError) {
             for item in try container.items() where item.name.starts(with: prefix) {
                 let token = item.name.dropFirst(prefix.count)

@@ -13,6 +13,7 @@ struct PlaceExchange {
     private let paths: AppPaths
     private let attributes: DirectoryAttributes
     private let mirrors: MirrorCache
+    private let places: Set<EntryPath>
     /// What was found at a place and belongs neither to the old nor to the new tree, and attributes that someone changed.
     private(set) var report = ExchangeReport()
 
@@ -23,6 +24,7 @@ struct PlaceExchange {
         paths = AppPaths(folders.app)
         attributes = DirectoryAttributes(journal, app: folders.app)
         mirrors = MirrorCache(journal.id, in: folders)
+        places = Set(journal.steps.map(\.place))
     }
 
     /// Puts the new tree in place.
@@ -67,6 +69,7 @@ struct PlaceExchange {
     private mutating func place(_ step: RestoreJournal.Step) throws {
         guard let source = try mirror(step, waiting), try source.status(of: step.place.name) != nil else { return }
         let parent = try parents(of: step.place, .new)
+        try setLogsAside(step, waitingIn: source, parent)
         for attempt in 1... {
             if try parent.status(of: step.place.name) != nil {
                 if try isDisplaced(step) {
@@ -110,6 +113,7 @@ struct PlaceExchange {
             return
         }
         let parent = try parents(of: step.place, .old)
+        try setLogsAside(step, waitingIn: source, parent)
         for attempt in 1... {
             if try parent.status(of: step.place.name) != nil { try conflict(step.place) }
             do {
@@ -117,6 +121,18 @@ struct PlaceExchange {
             } catch let error as DiskError where error.code == .exists && attempt <= 3 {
                 continue
             }
+        }
+    }
+
+    /// A database that is about to be placed must not meet the log of another: what stands there and is no place of its
+    /// own was made meanwhile, and is a conflict.
+    private mutating func setLogsAside(
+        _ step: RestoreJournal.Step, waitingIn source: Directory, _ parent: Directory
+    ) throws {
+        guard step.new?[0].kind == .file || step.old?[0].kind == .file else { return }
+        for log in try DatabaseFiles.logs(of: step.place, in: parent, replacedFrom: source)
+        where !places.contains(log) {
+            try conflict(log)
         }
     }
 

@@ -30,15 +30,7 @@ extension RestoreTransaction {
             return recovery
         }
         let journal = try folders.journal(of: current)
-        try folders.use(mounts: journal.mounts, making: false)
-        for volume in folders.volumes
-        where try (volume.mount.isRoot || journal.mounts.contains(volume.mount))
-            && volume.transaction(journal.id) == nil
-        {
-            throw BackupError(
-                .recoveryPending, "the folder of the restore is missing on the file system at \(volume.mount)",
-                advice: "Mount \(volume.mount), then run recover")
-        }
+        try folders.use(journal, then: "run recover")
         try folders.sync(journal)
         var recovery = Recovery(direction: .none, note: journal.note, isUndo: journal.number > 1)
         do {

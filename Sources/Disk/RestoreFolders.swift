@@ -189,6 +189,22 @@ extension RestoreFolders {
         }
     }
 
+    /// Opens our folders on all file systems of a transaction. Another disk may be mounted where one of them was: the
+    /// transaction's own folder tells them apart (R3). `then`: what to do once it is back.
+    func use(_ journal: RestoreJournal, then advice: String) throws {
+        try use(mounts: journal.mounts, making: false)
+        for volume in volumes
+        where try (volume.mount.isRoot || journal.mounts.contains(volume.mount))
+            && volume.transaction(journal.id) == nil
+        {
+            let place = volume.mount.isRoot ? "the app" : "the file system at \(volume.mount)"
+            throw BackupError(
+                .recoveryPending, "\(place) is not the one that the restore was made on: its folder of it is missing",
+                advice: volume.mount.isRoot
+                    ? "Nothing was touched" : "Mount the disk that was at \(volume.mount) then, and \(advice)")
+        }
+    }
+
     /// The file system on which a place lies: that of its parent directory.
     func volume(of place: EntryPath) -> Volume {
         let parent = place.parent ?? .root

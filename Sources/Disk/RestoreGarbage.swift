@@ -13,15 +13,27 @@ enum RestoreGarbage {
             let restores = try folders.own.directory("restores".utf8)
             for item in try restores.items() {
                 let id = String(decoding: item.name, as: UTF8.self)
-                if id == state.current?.id {
-                    try removeOldJournals(in: try restores.directory(item.name), keeping: state.current?.number ?? 1)
-                } else {
-                    try remove(id, from: restores, in: folders, &report)
+                guard id == state.current?.id else {
+                    removeIfPossible(id, from: restores, in: folders, &report)
+                    continue
                 }
+                try removeOldJournals(in: try restores.directory(item.name), keeping: state.current?.number ?? 1)
             }
-            try removeOrphans(in: folders, known: restores)
+            try clearOrphans(in: folders, known: restores, &report)
         } catch {
             report.leftovers.append("leftovers of earlier restores in \(RestoreFolders.name)/restores: \(error)")
+        }
+    }
+
+    /// One that cannot be removed keeps none of the others.
+    private static func removeIfPossible(
+        _ id: String, from restores: Directory, in folders: RestoreFolders, _ report: inout ExchangeReport
+    ) {
+        do {
+            try remove(id, from: restores, in: folders, &report)
+        } catch {
+            let text = "\(RestoreFolders.name)/restores/\(printable(id.utf8)) of an earlier restore stays: \(error)"
+            if !report.leftovers.contains(text) { report.leftovers.append(text) }
         }
     }
 
@@ -48,31 +60,57 @@ enum RestoreGarbage {
             return try TreeRemoval.remove(Array(id.utf8), in: restores)
         }
         journal = RestoreJournal(parsing: try folder.readFile(first.utf8, limit: 1 << 31))
-        // A file system that is away is waited for (G4).
-        if let journal { try folders.use(mounts: journal.mounts, making: false) }
+        // A file system that is away is waited for (G4), also while another one stands in its place.
+        if let journal { try folders.use(journal, then: "the next restore clears it") }
         for volume in folders.volumes.reversed() {
             guard let transaction = try volume.transaction(id) else { continue }
-            for side in [RestoreSide.new, .old] {
-                guard try transaction.status(of: side.rawValue.utf8) != nil else { continue }
-                var clearing = SideClearing(of: journal, side, in: volume)
-                defer { report.conflicts += clearing.conflicts }
-                try clearing.clear(try transaction.directory(side.rawValue.utf8))
-                try transaction.removeEmptyDirectory(side.rawValue.utf8)
-            }
+            try clear(transaction, journal: journal, on: volume, &report)
             try TreeRemoval.remove(Array(id.utf8), in: try volume.own.directory("restores".utf8))
         }
     }
 
-    /// A file system that was away when its staging was given up has come back. What was displaced is never met here: a
-    /// transaction that was applied is removed from mounts before it is removed from the app.
-    private static func removeOrphans(in folders: RestoreFolders, known: Directory) throws {
+    /// What lies on a mounted file system for a transaction that the app knows nothing of: staged when the file system was
+    /// away, or displaced for an app that this one is a copy of. In doubt it is kept aside (G2).
+    private static func clearOrphans(
+        in folders: RestoreFolders, known: Directory, _ report: inout ExchangeReport
+    ) throws {
         for volume in folders.volumes.dropFirst() where try volume.own.status(of: "restores".utf8) != nil {
             let restores = try volume.own.directory("restores".utf8)
             for item in try restores.items() {
                 guard isHexID(String(decoding: item.name, as: UTF8.self)), try known.status(of: item.name) == nil
                 else { continue }
+                let transaction = try restores.directory(item.name)
+                // The mirrored directories are ours, and kept of nobody.
+                if try holdsMore(than: transaction) { try clear(transaction, journal: nil, on: volume, &report) }
                 try TreeRemoval.remove(item.name, in: restores)
             }
+        }
+    }
+
+    /// Whether anything but directories lies below.
+    private static func holdsMore(than directories: Directory) throws(DiskError) -> Bool {
+        var paths: [EntryPath] = [.root]
+        while let path = paths.popLast() {
+            let directory = try directories.directory(at: path)
+            for item in try directory.items() {
+                guard try directory.kind(of: item) == .directory else { return true }
+                paths.append(path.appending(item.name))
+            }
+        }
+        return false
+    }
+
+    /// Empties both sides of a transaction's folder with care (G3).
+    private static func clear(
+        _ transaction: Directory, journal: RestoreJournal?, on volume: RestoreFolders.Volume,
+        _ report: inout ExchangeReport
+    ) throws {
+        for side in [RestoreSide.new, .old] {
+            guard try transaction.status(of: side.rawValue.utf8) != nil else { continue }
+            var clearing = SideClearing(of: journal, side, in: volume)
+            defer { report.conflicts += clearing.conflicts }
+            try clearing.clear(try transaction.directory(side.rawValue.utf8))
+            try transaction.removeEmptyDirectory(side.rawValue.utf8)
         }
     }
 

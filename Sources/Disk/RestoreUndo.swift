@@ -13,6 +13,10 @@ package struct UndoPlan: Sendable {
     package var steps: [ExchangePlan.Step] {
         journal.steps.map { .init(place: $0.place, removes: $0.old != nil, brings: $0.new != nil) }
     }
+    /// What stands at the places now.
+    package var displaced: [(place: EntryPath, listing: EntryTable)] {
+        journal.steps.compactMap { step in step.old.map { (step.place, $0) } }
+    }
     /// What was changed, made or removed at the places since the last exchange: it is displaced with the rest, and the
     /// next undo brings it back.
     package let changedSince: [EntryPath]
@@ -27,7 +31,7 @@ extension RestoreTransaction {
             throw BackupError(.nothingToUndo, "there is no restore to undo")
         }
         let done = try folders.journal(of: last)
-        try folders.use(mounts: done.mounts, making: false)
+        try folders.use(done, then: "run undo")
         let number = done.number + 1
         let waiting = RestoreSide.waiting(in: number)
         let paths = AppPaths(folders.app)
@@ -45,8 +49,31 @@ extension RestoreTransaction {
             changed += differences(at: step.place, recorded: step.new, found: old)
             if old != nil || new != nil { journal.steps.append(.init(place: step.place, old: old, new: new)) }
         }
+        let logs = try logs(besides: done, waiting, in: folders)
+        journal.steps.insert(contentsOf: logs, at: 0)
+        changed += logs.map(\.place)
         let kept = try addDirectories(to: &journal, from: done, in: folders)
         return UndoPlan(journal: journal, previous: last, changedSince: changed, attributesKept: kept)
+    }
+
+    /// Companions that databases have got since: they belong to what goes, and go with it; the next undo brings them back.
+    private static func logs(
+        besides done: RestoreJournal, _ waiting: RestoreSide, in folders: RestoreFolders
+    ) throws -> [RestoreJournal.Step] {
+        let places = Set(done.steps.map(\.place))
+        let paths = AppPaths(folders.app)
+        var logs: [RestoreJournal.Step] = []
+        for step in done.steps {
+            guard let parent = try paths.parent(of: step.place) else { continue }
+            let mirror = try folders.volume(of: step.place).mirror(of: step.place, in: waiting, of: done.id)
+            for log in try DatabaseFiles.logs(of: step.place, in: parent, replacedFrom: mirror)
+            where !places.contains(log) {
+                if let old = try RestoreListing.read(log.name, in: parent) {
+                    logs.append(.init(place: log, old: old, new: nil))
+                }
+            }
+        }
+        return logs
     }
 
     /// Exchanges the places again (U5). No safety backup is needed: nothing is deleted.

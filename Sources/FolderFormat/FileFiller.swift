@@ -46,7 +46,11 @@ final class FileFiller: Sendable {
         var filled = FilledUnit()
         for index in unit.entries {
             try stop.check()
-            filled.add(try fill(index, places, in: target, &state))
+            do {
+                filled.add(try fill(index, places, in: target, &state))
+            } catch let error as DiskError {
+                throw error.naming(plan.table.path(of: index))
+            }
             let bytes = plan.isWritten(index) ? plan.table[index].size : 0
             meter?.advance(entries: 1, bytes: bytes) { self.plan.table.path(of: index) }
         }

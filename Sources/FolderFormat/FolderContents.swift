@@ -36,7 +36,7 @@ package struct FolderContents: Sendable {
             guard metadata.isOfOriginal else { throw Self.damaged(name, "\(Manifest.fileName) is missing") }
             metadata.time = metadata.time.takenAsLocal(offset)
             self.metadata = metadata
-            table = try Self.walk(directory)
+            table = try Self.walk(directory, name: name)
             return
         }
         guard manifest.metadataSize == UInt64(bytes.count), manifest.metadataDigest == SHA256.digest(of: bytes) else {
@@ -89,13 +89,17 @@ package struct FolderContents: Sendable {
     }
 
     /// The entries of a backup without a manifest.
-    private static func walk(_ directory: Directory) throws -> EntryTable {
+    private static func walk(_ directory: Directory, name: String) throws -> EntryTable {
         var walk = try TreeWalk(of: directory, containers: [], honorsMarker: false) { path, _, _ in
             path.elementsEqual(BackupMetadata.fileName.utf8) ? .ignore : .take
         }
         while !walk.pending.isEmpty {
             let current = walk
             walk.absorb(walk.pending.map { current.list($0) })
+        }
+        // What cannot be read must not pass for empty: a restore would remove what is in the app.
+        if let problem = walk.problems.first {
+            throw damaged(name, "\(problem.path) cannot be read: \(problem.reason)")
         }
         return try walk.table()
     }

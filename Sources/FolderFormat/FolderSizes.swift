@@ -49,16 +49,31 @@ extension FolderContainer {
         let allocated: UInt64
     }
 
+    /// What is in a directory; nothing if it cannot be read: that is verify's to find, and keeps nobody from a list.
+    private func statuses(
+        in path: EntryPath, of folder: Directory
+    ) throws(DiskError) -> [(name: [UInt8], status: FileStatus)] {
+        do throws(DiskError) {
+            let directory = try folder.directory(at: path)
+            var found: [(name: [UInt8], status: FileStatus)] = []
+            for item in try directory.items() {
+                if let status = try directory.status(of: item.name) { found.append((item.name, status)) }
+            }
+            return found
+        } catch {
+            guard [.denied, .io, .notFound, .notDirectory, .isLink].contains(error.code) else { throw error }
+            return []
+        }
+    }
+
     private func measure(_ backup: Backup) throws -> Share {
         var share = Share()
         var shared: [FileIdentity: SharedFile] = [:]
         let folder = try directory.directory(backup.name.text.utf8)
         var paths: [EntryPath] = [.root]
         while let path = paths.popLast() {
-            let current = try folder.directory(at: path)
-            for item in try current.items() {
-                guard let status = try current.status(of: item.name) else { continue }
-                if status.kind == .directory { paths.append(path.appending(item.name)) }
+            for (name, status) in try statuses(in: path, of: folder) {
+                if status.kind == .directory { paths.append(path.appending(name)) }
                 if status.links > 1 && status.kind != .directory {
                     let file = SharedFile(links: status.links, allocated: status.allocated)
                     shared[status.identity, default: file].count += 1

@@ -77,23 +77,31 @@ struct DatabaseCopy {
 
     private func attemptOnce() throws -> Facts {
         let file = try OpenFile(source.name, in: source.directory)
-        // Closed last: SQLite's locks in this process end with any descriptor of the file that is closed.
-        try file.lockDatabase(waiting: Self.patience, stop: run.stop)
         let head = try file.bytes(at: 0, count: 100)
         let usesLog = head.count == 100 && head[18] == 2 && head[19] == 2
-        var facts: Facts
-        if usesLog, try source.directory.status(of: source.index) == nil {
-            facts = try copyFiles(source.log, file)
-        } else {
-            do {
-                facts = try copyOnline()
-            } catch let error as DatabaseError where isHotJournal(error) {
-                try discard()
-                facts = try copyFiles(source.journal, file)
-            }
-        }
+        var facts = usesLog ? try copyWithLog(file) : try copyWithJournal(file)
         facts.journalMode = usesLog ? "wal" : "rollback"
+        // Closed last: SQLite's locks in this process end with any descriptor of the file that is closed.
+        _ = consume file
         return facts
+    }
+
+    /// Under our lock nobody who closes the database takes its log away.
+    private func copyWithLog(_ file: borrowing OpenFile) throws -> Facts {
+        try file.lockDatabase(waiting: Self.patience, stop: run.stop)
+        let isOpen = try source.status(ofCompanion: source.index) != nil
+        return isOpen ? try copyOnline() : try copyFiles(source.log)
+    }
+
+    /// SQLite takes the lock itself: behind one of ours a writer would wait, and SQLite behind him.
+    private func copyWithJournal(_ file: borrowing OpenFile) throws -> Facts {
+        do {
+            return try copyOnline()
+        } catch let error as DatabaseError where isHotJournal(error) {
+            try discard()
+            try file.lockDatabase(waiting: Self.patience, stop: run.stop)
+            return try copyFiles(source.journal)
+        }
     }
 
     /// Someone died while he wrote: a connection that may only read cannot roll back.
@@ -111,6 +119,8 @@ struct DatabaseCopy {
         let from = try DatabaseQueue(path: source.uri("mode=ro&readonly_shm=1"), configuration: configuration)
         let facts = try openCopy { to in
             try from.read { database in
+                // From its first read on the transaction is one snapshot, through all steps.
+                _ = try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_master")
                 try database.backup(to: to, pagesPerStep: Self.pagesPerStep) { _ in try run.stop.check() }
             }
             return try check(to)
@@ -123,16 +133,16 @@ struct DatabaseCopy {
 
     /// The database and its log are copied as they are, and the copy takes the log over. Someone who opens the database
     /// meanwhile is told by what he leaves.
-    private func copyFiles(_ log: [UInt8], _ file: borrowing OpenFile) throws -> Facts {
+    private func copyFiles(_ log: [UInt8]) throws -> Facts {
         let before = try source.state()
         guard before != nil else { throw ChangedMeanwhile(reason: "it vanished") }
         try copyFile(source.name, as: name)
-        if try source.directory.status(of: log) != nil {
+        if try source.status(ofCompanion: log) != nil {
             let suffix = String(decoding: log.suffix(log.count - source.name.count), as: UTF8.self)
             try copyFile(log, as: name + suffix)
         }
         let isWAL = log == source.log
-        let isOpen = try isWAL && source.directory.status(of: source.index) != nil
+        let isOpen = try isWAL && source.status(ofCompanion: source.index) != nil
         let after = try source.state()
         guard !isOpen, after == before else {
             throw ChangedMeanwhile(reason: "it changed each time it was read")

@@ -15,11 +15,16 @@ struct DatabaseFile: Sendable {
     func state() throws(DiskError) -> DatabaseState? {
         guard let database = try directory.status(of: name), database.kind == .file else { return nil }
         for log in [log, journal] {
-            guard let status = try directory.status(of: log), status.kind == .file, status.size > 0 else { continue }
+            guard let status = try status(ofCompanion: log), status.kind == .file, status.size > 0 else { continue }
             let header = try OpenFile(log, in: directory).bytes(at: 0, count: 32)
             return DatabaseState(database: database, log: status, logHeader: header)
         }
         return DatabaseState(database: database, log: nil, logHeader: [])
+    }
+
+    /// Nil if it is not there, also where the database's name leaves no room for such a name.
+    func status(ofCompanion name: [UInt8]) throws(DiskError) -> FileStatus? {
+        name.count <= 255 ? try directory.status(of: name) : nil
     }
 
     /// What SQLite opens: a path through our descriptor of the directory, so that no joined path is followed, with

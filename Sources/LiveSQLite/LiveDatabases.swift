@@ -209,23 +209,25 @@ private struct Candidates {
         var groups: Set<UInt32> = []
         for index in 1..<max(1, plan.table.count) where plan.table[index].kind == .file {
             let record = plan.table[index]
-            if let database = Self.database(ofCompanion: index, in: plan) { found.insert(database) }
+            if let database = Self.database(ofCompanion: index, in: plan) {
+                // Never opened here: whoever closes an index takes SQLite's locks from this whole process.
+                found.insert(database)
+                continue
+            }
             // A database is made of pages, of 512 bytes at least.
             guard record.size >= 512, record.size % 512 == 0, plan.content(of: index) == .file else { continue }
             // Of several names of one file one is copied.
             if record.linkGroup != 0, !groups.insert(record.linkGroup).inserted { continue }
             found.insert(index)
         }
-        indices = found.filter { plan.table[$0].size > 0 }.sorted()
+        indices = found.filter { plan.table[$0].size > 0 && plan.content(of: $0) == .file }.sorted()
     }
 
     private static func database(ofCompanion index: Int, in plan: SourcePlan) -> Int? {
         let name = plan.table.withName(of: index) { DatabaseFiles.database(ofCompanion: $0) }
         guard let name else { return nil }
         let path = (plan.table.path(of: index).parent ?? .root).appending(name)
-        guard let database = plan.table.index(of: path), plan.table[database].kind == .file,
-            plan.content(of: database) == .file
-        else { return nil }
+        guard let database = plan.table.index(of: path), plan.table[database].kind == .file else { return nil }
         return database
     }
 }

@@ -19,6 +19,24 @@ public func printable(_ bytes: some Sequence<UInt8>) -> String {
     return text
 }
 
+/// The bytes that ``printable(_:)`` shows as `text`.
+package func bytes(ofPrintable text: String) -> [UInt8] {
+    var bytes: [UInt8] = []
+    var rest = Array(text.utf8)[...]
+    while let first = rest.popFirst() {
+        let digits = rest.prefix(3)
+        let value = digits.reduce(0) { $0 << 3 | Int($1 &- UInt8(ascii: "0")) }
+        let isOctal = digits.count == 3 && digits.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "7") ~= $0 }
+        if first == UInt8(ascii: "\\"), isOctal, value < 256 {
+            bytes.append(UInt8(value))
+            rest = rest.dropFirst(3)
+        } else {
+            bytes.append(first)
+        }
+    }
+    return bytes
+}
+
 /// One byte as `\ooo`.
 package func escapedOctal(_ byte: UInt8) -> String {
     let digits = String(byte, radix: 8)

@@ -6,6 +6,12 @@ import Model
 /// The whole of a run: from arguments to an exit status. Nothing is thrown out of here.
 enum Program {
     static func run(_ arguments: [String]) -> Int32 {
+        if let odd = argumentsThatAreNoText().first {
+            // Swift would repair it in silence, and something else would be named.
+            let advice = "Name it with '\\ooo' for such bytes where --only takes it, or by a path that is UTF-8"
+            Terminal.complain("error: the argument '\(odd)' is not UTF-8. \(advice)")
+            return ExitStatus.usage
+        }
         if let problem = unknownVerb(arguments) {
             Terminal.complain("error: \(problem). See 'chastipi-backup --help'")
             return ExitStatus.usage
@@ -29,6 +35,14 @@ enum Program {
         } catch {
             session.progress.clear()
             return report(error, of: type(of: verb).configuration.commandName, session)
+        }
+    }
+
+    private static func argumentsThatAreNoText() -> [String] {
+        let pointers = UnsafeBufferPointer(start: CommandLine.unsafeArgv, count: Int(CommandLine.argc))
+        return pointers.dropFirst().compactMap { pointer in
+            guard let pointer, String(validatingCString: pointer) == nil else { return nil }
+            return printable(UnsafeRawBufferPointer(start: pointer, count: strlen(pointer)))
         }
     }
 

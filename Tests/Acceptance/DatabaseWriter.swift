@@ -46,9 +46,10 @@ final class DatabaseWriter {
 
     /// One byte goes to the counter after each commit.
     private static let script = """
-        import hashlib, os, signal, sqlite3, sys
+        import hashlib, os, signal, sqlite3, sys, time
         path, writer, journal, checkpoint, counter = sys.argv[1:]
         stopping = []
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
         done = os.open(counter, os.O_WRONLY | os.O_APPEND)
         db = sqlite3.connect(path, timeout=60, isolation_level=None)
@@ -58,17 +59,19 @@ final class DatabaseWriter {
         db.execute("CREATE TABLE IF NOT EXISTS t (writer, n, part, text, sum, PRIMARY KEY (writer, n, part))")
         db.execute("CREATE TABLE IF NOT EXISTS last (writer PRIMARY KEY, n)")
         n = (db.execute("SELECT max(n) FROM t WHERE writer = ?", (writer,)).fetchone()[0] or 0)
-        while not stopping:
+        while not stopping and n < 3000:
+            time.sleep(0.002)
             n += 1
             db.execute("BEGIN IMMEDIATE")
             for part in range(3):
-                text = (f"{writer} {n} {part} " * 40)
+                text = (f"{writer} {n} {part} " * 20)
                 db.execute("INSERT INTO t VALUES (?, ?, ?, ?, ?)",
                            (writer, n, part, text, hashlib.sha256(text.encode()).hexdigest()))
             db.execute("INSERT OR REPLACE INTO last VALUES (?, ?)", (writer, n))
             db.execute("COMMIT")
             os.write(done, b".")
         db.close()
+        while not stopping: time.sleep(0.01)
         """
 
     /// What is in a database: the number of transactions of each writer. Throws if they are no prefix of what was

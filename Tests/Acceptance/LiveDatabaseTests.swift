@@ -89,7 +89,7 @@ import Testing
         let before = try app.snapshot()
         for name in ["one", "two"] {
             try app.done("create", "--name", name)
-            try app.expect(before)
+            try app.expect(before, but: ".: time")
             let copy = try TemporaryTree()
             #expect(try ToolRun.run("cp", ["\(app.path)/backups/\(name)/data/app.db", copy.path]).status == 0)
             #expect(try DatabaseWriter.read(copy.path + "/app.db")[0] >= committed)
@@ -107,7 +107,7 @@ import Testing
         try app.shell("touch -d '1 hour ago' data/*; sleep 2.1")
         try app.done("create", "--name", "one")
         let shared = try app.done("create", "--name", "two")
-        #expect(shared.output.contains("5 files shared, 0 B written"), "\(shared)")
+        #expect(shared.output.contains("6 files shared, 0 B written"), "\(shared)")
         // A transaction that goes to the log alone.
         let more = try DatabaseWriter(to: app.path + "/data/app.db", checkpoint: 0)
         more.stop()
@@ -137,8 +137,13 @@ import Testing
         case "locked":
             let process = Process()
             process.executableURL = URL(filePath: "/usr/bin/env")
-            let script =
-                "import sqlite3, sys, time; db = sqlite3.connect(sys.argv[1]); db.execute('BEGIN EXCLUSIVE'); open(sys.argv[2], 'w').close(); time.sleep(60)"
+            let script = """
+                import sqlite3, sys, time
+                db = sqlite3.connect(sys.argv[1])
+                db.execute("BEGIN EXCLUSIVE")
+                open(sys.argv[2], "w").close()
+                time.sleep(60)
+                """
             process.arguments = ["python3", "-c", script, app.path + "/data/app.db", app.path + "/uploads/locked"]
             try process.run()
             locker = process
@@ -154,10 +159,10 @@ import Testing
         #expect(answer.status == status, "\(answer)")
         if status == 3 { #expect(answer.errors.contains(reason), "\(answer)") }
         #expect(try databases(of: "one", app).first?["copied"] as? String == "raw")
-        try app.expect(before)
+        try app.expect(before, but: ".: time")
         let stored = try TreeSnapshot(of: app.tree.directory.directory(at: entry("backups/one/data")))
         let live = try TreeSnapshot(of: app.tree.directory.directory(at: entry("data")))
-        #expect(live.differences(from: stored) == [])
+        #expect(live.differences(from: stored).filter { !$0.hasPrefix(".: time") } == [])
     }
 
     @Test func oddNamesLinksAndLonelyLogsAreNoProblem() throws {

@@ -239,4 +239,23 @@ import Testing
         #expect(closed.status == 0)
         try app.expectIntact(["one", "two"])
     }
+
+    /// Who reads a backup that someone deletes is not alarmed.
+    @Test func aBackupThatIsDeletedWhileItIsReadIsNoDamage() throws {
+        let app = try TestApp()
+        try app.shell("for n in $(seq 3000); do echo $n > uploads/$n; done")
+        for verb in [["verify", "one"], ["restore", "one", "--to", app.path + "/elsewhere"]] {
+            try app.done("create", "--name", "one")
+            let name = verb[0]
+            let reader = try RunningProgram(verb, app: app.path)
+            usleep(60_000)
+            reader.hold()
+            try app.done("delete", "one", "--yes")
+            reader.goOn()
+            let answer = try reader.end()
+            #expect([0, 10].contains(answer.status), "\(name): \(answer)")
+            if answer.status == 10 { answer.expectError(10, "'one'") }
+            try app.shell("rm -rf elsewhere; ls")
+        }
+    }
 }

@@ -209,4 +209,39 @@ import Testing
             #expect(answer.status == 0, "\(verb): \(answer)")
         }
     }
+
+    /// What cannot be read is not empty.
+    @Test func anUnreadablePartOfAnOriginalsBackupIsDamageAndRemovesNothing() throws {
+        let app = try TestApp()
+        try app.tree.write(
+            "backups/old/backup_metadata.json",
+            """
+            {"backup_name": "old", "created_at": "2025-08-01T10:11:12.345678", "version": "1.0",
+             "items_backed_up": ["app.py", "data"], "excluded_items": ["__pycache__", "*.pyc", "venv"]}
+            """)
+        try app.tree.write("backups/old/app.py", "original")
+        try app.tree.write("backups/old/data/deep/one", "original")
+        try app.shell("chown -hR 65534:65534 .; chown 0:0 backups/old/data/deep; chmod 700 backups/old/data/deep")
+        let before = try app.snapshot()
+        for more in [[], ["--delete-extra"], ["--to", app.path + "/elsewhere"]] {
+            try run(["restore", "old", "--skip-safety-backup"] + more, in: app)
+                .expectError(20, "data/deep cannot be read: permission denied")
+        }
+        try app.expect(before)
+        let verified = try run(["verify", "old"], in: app)
+        #expect(verified.status == 20, "\(verified)")
+    }
+
+    /// What only root may set is told once, and is no reason to restore again and again.
+    @Test func capabilitiesAreNotKeptAndNotComparedEither() throws {
+        let app = try TestApp()
+        try app.shell("setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 app.py")
+        try app.done("create", "--name", "one")
+        try app.shell("chown -hR 65534:65534 .; rm app.py; setfattr -x security.capability app.py 2>/dev/null || true")
+        let restored = try run(["restore", "one"], in: app)
+        #expect(restored.status == 3, "\(restored)")
+        #expect(restored.errors.contains("not kept: app.py: security.capability"), "\(restored)")
+        let again = try run(["restore", "one"], in: app)
+        #expect(again.output == "nothing to do\n", "\(again)")
+    }
 }

@@ -147,6 +147,43 @@ import Testing
         try app.run("restore", "one").expectError(1, "data/deep is immutable")
         try app.expect(changed)
     }
+
+    /// Attributes that cannot be set are found out before anything begins.
+    @Test(.enabled(if: Needs.isRoot, Needs.isRootText), arguments: ["immutable", "read-only"])
+    func aDirectoryWhoseAttributesCannotBeSetIsRefused(kind: String) throws {
+        guard let system = try Needs.system("ext4", megabytes: 16) else { return }
+        let app = try TestApp(on: system)
+        try app.done("create", "--name", "one")
+        try app.shell("touch -d 2001-01-01 templates")
+        let isImmutable = kind == "immutable"
+        try app.shell(
+            isImmutable
+                ? "chattr +i templates"
+                : "mount --bind templates templates; mount -o remount,bind,ro templates")
+        let before = try app.snapshot()
+        for more in [[], ["--dry-run"]] {
+            let answer = try Program.run(["restore", "one", "--app", app.path] + more)
+            answer.expectError(1, "attributes of templates cannot be set", kind, "Nothing was changed")
+        }
+        try app.expect(before)
+        try app.shell(isImmutable ? "chattr -i templates" : "umount templates")
+        try app.done("restore", "one")
+    }
+
+    /// Where the file system keeps whole seconds this is said, and is no reason to restore again and again.
+    @Test(.enabled(if: Needs.isRoot, Needs.isRootText)) func timesThatAreRoundedAreSaidOnce() throws {
+        guard let system = try LoopFileSystem("ext4", megabytes: 16, options: ["-I", "128"]) else {
+            return #expect(!Needs.isCI, "no ext4 on a loop device")
+        }
+        let exact = try TestApp()
+        try exact.done("create", "--name", "one")
+        let app = try TestApp(on: system)
+        try app.shell("mkdir backups; cp -a '\(exact.path)'/backups/one backups/one; rm -r app.py data templates")
+        let restored = try app.run("restore", "one", "--skip-safety-backup")
+        #expect(restored.status == 3 && restored.errors.contains("the file system rounds times"), "\(restored)")
+        let again = try app.run("restore", "one", "--skip-safety-backup")
+        #expect(again.output == "nothing to do\n", "\(again)")
+    }
 }
 
 /// Places on a second file system below the app.

@@ -133,4 +133,15 @@ import Testing
         #expect(try app.tree.read("data/deep/one") == "one")
         #expect(try app.run("verify", "old").status == 0)
     }
+
+    /// A name is taken as our own output shows it.
+    @Test func aNameThatIsNotTextCanBeNamedByItsEscapes() throws {
+        let app = try TestApp()
+        try app.shell("printf odd > \"uploads/$(printf '\\377\\376')\"")
+        try app.done("create", "--name", "one")
+        try app.shell("rm -r uploads app.py; ls")
+        try app.done("restore", "one", "--only", "uploads/\\377\\376")
+        #expect(try app.shell("cat uploads/*") == "odd")
+        #expect(try app.tree.status(entry("app.py")) == nil)
+    }
 }

@@ -148,4 +148,28 @@ import Testing
         try app.run("restore", "one", "--to", "\(place.path)/full", "--dry-run").expectError(
             1, "not an empty directory")
     }
+
+    @Test func namesOfManyBytesAreNoProblemAndOddOnesAreRefused() throws {
+        let app = try makeChanged()
+        let place = try TemporaryTree()
+        let name = String(repeating: "\u{6f22}", count: 80)
+        try app.done("restore", "one", "--to", "\(place.path)/\(name)")
+        #expect(try place.read("\(name)/app.py") == "the app")
+        let odd = try ToolRun.run(
+            "sh", ["-c", "exec \"$0\" restore one --app \"$1\" --to \"$(printf 'x/\\377')\"", Program.path, app.path],
+            in: place.path)
+        #expect(odd.status == 2)
+        #expect(String(decoding: odd.errors, as: UTF8.self).contains("'x/\\377' is not UTF-8"))
+        #expect(try app.backups(in: place.path) == [name])
+    }
+
+    @Test func aNewDirectoryIsMadeAsAnyOther() throws {
+        let app = try makeChanged()
+        let place = try TemporaryTree()
+        let run = try ToolRun.run(
+            "sh", ["-c", "umask 027; exec \"$0\" restore one --app \"$1\" --to new", Program.path, app.path],
+            in: place.path)
+        #expect(run.status == 0)
+        #expect(try place.status(entry("new"))?.mode == 0o750)
+    }
 }

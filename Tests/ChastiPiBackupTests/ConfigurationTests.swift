@@ -1,4 +1,5 @@
 import Model
+import TestKit
 import Testing
 
 @testable import ChastiPiBackup
@@ -117,12 +118,23 @@ import Testing
         let plain = BackupManager.configurationTemplate
         #expect(try read(plain).items.origin == "default")
         let uncommented = plain.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-            line.hasPrefix("#  -") || line.hasPrefix("#") && !line.hasPrefix("# ") ? line.dropFirst() : line
+            line.hasPrefix("#  ") || line.hasPrefix("#") && !line.hasPrefix("# ") ? line.dropFirst() : line
         }.joined(separator: "\n")
         let configuration = try read(uncommented)
         #expect(configuration.items.value.map(\.text) == ItemPattern.defaults.map(\.text))
         #expect(configuration.fullReadDays.value == 30)
         #expect(configuration.usesDefaultExclusions.value)
+        #expect(configuration.rawDatabases.value == [entry("data/cache.db")])
+    }
+
+    @Test(arguments: [
+        ("sqlite: raw", "backup.yaml:1:9"), ("sqlite:\n  data/x.db: yes", "backup.yaml:2:14"),
+        ("sqlite:\n  ../x.db: raw", "backup.yaml:2:3"),
+    ])
+    func databasesAreRawOrConsistent(text: String, place: String) throws {
+        #expect(try read("sqlite:\n  ./data/x.db: raw\n  data/y.db: consistent").rawDatabases.value.count == 1)
+        let error = #expect(throws: BackupError.self) { try read(text) }
+        #expect(error?.message.hasPrefix(place) == true, "\(error?.message ?? "")")
     }
 }
 

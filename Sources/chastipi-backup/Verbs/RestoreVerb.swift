@@ -31,6 +31,9 @@ struct RestoreVerb: Verb {
     @Flag(help: "Take over owners and set-id bits from a backup of unknown origin.")
     var trust = false
 
+    @Flag(help: "Restore although a process has open what is replaced.")
+    var live = false
+
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: SharedOptions
 
@@ -41,6 +44,7 @@ struct RestoreVerb: Verb {
         request.skipsSafetyBackup = skipSafetyBackup
         request.deletesExtra = deleteExtra
         request.trusts = trust
+        request.isLive = live
         let manager = try session.manager()
         if change.dryRun { return try preview(manager, request, session) }
         if let to {

@@ -9,6 +9,9 @@ struct UndoVerb: Verb {
     @Flag(help: "Give up what is kept for an undo instead.")
     var discard = false
 
+    @Flag(help: "Go on although a process has open what is replaced.")
+    var live = false
+
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: SharedOptions
 
@@ -22,7 +25,7 @@ struct UndoVerb: Verb {
             return ExitStatus.done
         }
         var done = "the last restore is taken back; 'undo' again brings it again"
-        let result = try manager.undo { preview in
+        let result = try manager.undo(isLive: live) { preview in
             if !preview.isUndo { done = "\(preview.backup) is restored again; 'undo' takes it back" }
             let question =
                 preview.isUndo ? "Take the restore of \(preview.backup) back?" : "Restore \(preview.backup) again?"
