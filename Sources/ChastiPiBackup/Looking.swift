@@ -1,6 +1,7 @@
 import Containers
 import Disk
 import FolderFormat
+import LiveSQLite
 import Model
 import Workers
 
@@ -95,10 +96,11 @@ struct Looking {
         } else if names.isEmpty {
             names = ["latest"]
         }
-        return try names.map { try verify($0, percent: request.percent) }
+        return try names.map { try verify($0, request) }
     }
 
-    private func verify(_ text: String, percent: Double) throws -> Verification {
+    private func verify(_ text: String, _ request: VerifyRequest) throws -> Verification {
+        let percent = request.percent
         let found: AppPlaces.Found
         do {
             found = try places.open(text, pool: pool, in: run)
@@ -118,7 +120,36 @@ struct Looking {
         if found.isTrusted, let seal = backup.seal {
             container.remember(verified, of: backup.name, seal: seal, percent: percent)
         }
-        return Verification(backup: backup, findings: verified.findings, files: verified.files, bytes: verified.bytes)
+        var findings = verified.findings
+        if let scratch = request.databaseScratch { findings += try checkDatabases(of: found, scratch) }
+        return Verification(backup: backup, findings: findings, files: verified.files, bytes: verified.bytes)
+    }
+
+    /// Each database is opened from a copy, since SQLite writes beside what it opens.
+    private func checkDatabases(of found: AppPlaces.Found, _ path: String) throws -> [Finding] {
+        let databases = found.contents.metadata.details?.databases ?? []
+        guard !databases.isEmpty else { return [] }
+        var scratch = try PartialDirectory(
+            "verify", token: run.randomHex(bytes: 4), in: try Directory(path: path))
+        do {
+            let check = DatabaseCheck(scratch: scratch.directory, in: run)
+            var findings: [Finding] = []
+            for stored in databases {
+                try run.stop.check()
+                guard let index = found.contents.table.index(of: stored.path) else { continue }
+                let directory = try found.contents.directory(at: Int(found.contents.table[index].parent))
+                // One that was saved as it was may have been damaged then: the backup is not to blame.
+                let severity: Finding.Severity = stored.way == .raw ? .note : .damage
+                findings += try check.problems(of: Array(stored.path.name), in: directory).map {
+                    Finding(severity, stored.path.description, "the database fails its check: \($0)")
+                }
+            }
+            scratch.discard()
+            return findings
+        } catch {
+            scratch.discard()
+            throw error
+        }
     }
 
     private func damaged(_ text: String) throws -> Backup {

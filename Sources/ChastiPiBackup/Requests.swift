@@ -48,6 +48,8 @@ public struct VerifyRequest: Sendable {
     public var all = false
     /// Of the files' content, how much is read: more than 0, at most 100.
     public var percent: Double = 100
+    /// A directory for copies of databases, each of which SQLite looks through (`integrity_check`); nil for not.
+    public var databaseScratch: String?
 
     public init() {}
 }

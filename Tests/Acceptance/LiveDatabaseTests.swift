@@ -206,4 +206,37 @@ import Testing
         #expect(verified.status == 0, "\(verified)")
         #expect(try app.backups().allSatisfy { !$0.hasPrefix(".partial-") })
     }
+
+    /// Every byte may be right and the database of no use all the same: only SQLite can tell.
+    @Test func aDeepVerificationOpensTheDatabases() throws {
+        let app = try makeApp()
+        let writer = try DatabaseWriter(to: app.path + "/data/app.db")
+        writer.stop()
+        try app.done("create", "--name", "one")
+        let scratch = try TemporaryTree()
+        let before = try TreeSnapshot(of: app.tree.directory.directory(at: entry("backups/one")))
+        try app.done("verify", "one", "--deep", environment: ["TMPDIR": scratch.path])
+        #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path).isEmpty)
+        #expect(try TreeSnapshot(of: app.tree.directory.directory(at: entry("backups/one"))) == before)
+        // Damaged, and the manifest written anew as if that had been backed up.
+        let script = """
+            import hashlib, re, sys
+            folder = sys.argv[1]
+            path = folder + "/data/app.db"
+            data = bytearray(open(path, "rb").read())
+            data[4096:8192] = bytes(4096)
+            open(path, "wb").write(data)
+            lines = open(folder + "/MANIFEST.mtree", "rb").read().split(b"\\n")
+            sha = hashlib.sha256(data).hexdigest().encode()
+            for n, line in enumerate(lines):
+                if line.startswith(b"./data/app.db "):
+                    lines[n] = re.sub(rb"sha256=[0-9a-f]+", b"sha256=" + sha, line)
+            body = b"\\n".join(lines[:-2]) + b"\\n"
+            open(folder + "/MANIFEST.mtree", "wb").write(body + b"# sha256 " + hashlib.sha256(body).hexdigest().encode() + b"\\n")
+            """
+        #expect(try ToolRun.run("python3", ["-c", script, app.path + "/backups/one"]).status == 0)
+        #expect(try app.run("verify", "one").status == 0)
+        let deep = try app.run("verify", "one", "--deep")
+        #expect(deep.status == 20 && deep.output.contains("data/app.db: the database fails its check"), "\(deep)")
+    }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ChastiPiBackup
+import Glibc
 import Model
 
 struct VerifyVerb: Verb {
@@ -15,10 +16,14 @@ struct VerifyVerb: Verb {
     @Option(help: ArgumentHelp("Read only so much of the files, chosen anew each time.", valueName: "percent"))
     var sample: String?
 
+    @Flag(help: "Have SQLite look through every database, in a copy in TMPDIR.")
+    var deep = false
+
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
         var request = VerifyRequest()
+        if deep { request.databaseScratch = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp" }
         request.backups = backups
         request.all = all
         if all && !backups.isEmpty { throw BackupError(.usage, "--all and names do not go together") }
