@@ -65,12 +65,13 @@ struct CreateRun: Sendable {
                 plan, as: new, items: prepared.items, excludedItems: order.rules.map(\.description), details: details,
                 databases: states, durability: durability)
         }
-        guard LiveDatabases.mayHold(plan) else { return try write(DatabaseStates()) }
+        let candidates = LiveDatabases.candidates(in: plan)
+        if candidates.isEmpty { return try write(DatabaseStates()) }
         var scratch = try container.makeScratch(for: "databases")
         do {
             let databases = LiveDatabases(
                 scratch: scratch.directory, isRaw: { order.rawDatabases.contains($0) }, pool: pool, in: run)
-            let found = try databases.prepare(&plan, parent: prepared.databases)
+            let found = try databases.prepare(candidates, of: &plan, parent: prepared.databases)
             details.databases = found.databases
             let created = try write(found.states)
             scratch.discard()

@@ -57,14 +57,10 @@ struct RestorePlanning {
             guard !text.isEmpty, let path = EntryPath(Self.trimmed(text)) else {
                 throw BackupError(.usage, "'\(printable(text.utf8))' is no path inside the app")
             }
-            if found.contents.table.index(of: path) == nil,
-                let path = EntryPath(bytes(ofPrintable: Self.trimmed(text))),
-                found.contents.table.index(of: path) != nil
-            {
-                // As our own output shows it.
-                return path
-            }
-            return path
+            if found.contents.table.index(of: path) != nil { return path }
+            // A name that is not text is taken as our own output shows it.
+            let shown = EntryPath(bytes(ofPrintable: Self.trimmed(text)))
+            return shown.flatMap { found.contents.table.index(of: $0) == nil ? nil : $0 } ?? path
         }
         let skipped = (metadata.details?.skipped ?? []).filter { !$0.isKept }.map(\.path)
         return try RestoreScope(

@@ -17,8 +17,8 @@ package enum DatabaseFiles {
     }
 
     /// The name of the database that `name` would be a companion of; nil if it is none's.
-    package static func database(ofCompanion name: some Collection<UInt8>) -> [UInt8]? {
-        let name = Array(name)
+    package static func database(ofCompanion name: some BidirectionalCollection<UInt8>) -> [UInt8]? {
+        // Asked of every file of a source: nothing is allocated for those that are none.
         for suffix in companionSuffixes where name.count > suffix.utf8.count {
             if name.suffix(suffix.utf8.count).elementsEqual(suffix.utf8) {
                 return Array(name.dropLast(suffix.utf8.count))
@@ -51,17 +51,6 @@ package enum DatabaseFiles {
 }
 
 extension OpenFile {
-    /// Up to `count` bytes from `offset` on: fewer where the file ends.
-    package func bytes(at offset: Int64, count: Int) throws(DiskError) -> [UInt8] {
-        var result = 0
-        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-            result = linux_pread(descriptor, buffer.baseAddress, UInt(count), offset)
-            filled = max(0, result)
-        }
-        try check(result, "read", "the file")
-        return bytes
-    }
-
     /// Takes SQLite's shared lock of a database for as long as the file is open: nobody writes into a database with a
     /// rollback journal, and nobody who closes one with a write-ahead log deletes that. Waits up to `limit` milliseconds.
     ///

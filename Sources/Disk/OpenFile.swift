@@ -89,7 +89,11 @@ extension OpenFile {
 extension OpenFile {
     /// The last `count` bytes, or all there are.
     package func readTail(_ count: Int) throws(DiskError) -> [UInt8] {
-        let offset = max(0, Int64(clamping: try status().size) - Int64(count))
+        try bytes(at: max(0, Int64(clamping: try status().size) - Int64(count)), count: count)
+    }
+
+    /// Up to `count` bytes from `offset` on: fewer where the file ends.
+    package func bytes(at offset: Int64, count: Int) throws(DiskError) -> [UInt8] {
         var result = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
             result = linux_pread(descriptor, buffer.baseAddress, UInt(count), offset)

@@ -1,7 +1,6 @@
 import Disk
 import GRDB
 import Model
-import Workers
 
 /// Opens a stored database, in a copy, and lets SQLite look through all of it.
 package struct DatabaseCheck {
@@ -19,11 +18,11 @@ package struct DatabaseCheck {
         let copy = "checked.db"
         defer { remove(copy) }
         do {
-            try copyFile(name, in: directory, as: copy)
+            _ = try scratch.copyFile(name, of: directory, as: copy, stop: run.stop)
             for suffix in ["-wal", "-journal"] {
                 let log = name + Array(suffix.utf8)
                 guard log.count <= 255, try directory.status(of: log)?.kind == .file else { continue }
-                try copyFile(log, in: directory, as: copy + suffix)
+                _ = try scratch.copyFile(log, of: directory, as: copy + suffix, stop: run.stop)
             }
             var configuration = Configuration()
             configuration.foreignKeysEnabled = false
@@ -37,19 +36,6 @@ package struct DatabaseCheck {
         } catch let error as SourceUnreadable {
             return ["it cannot be read: \(error.cause.reason)"]
         }
-    }
-
-    private func copyFile(_ name: [UInt8], in directory: Directory, as copy: String) throws {
-        let file = try OpenFile(name, in: directory)
-        let size = try file.status().size
-        if try FileSystemTraits(of: scratch).freeBytes < size {
-            throw DiskError(
-                .noSpace, "copy", printable(name), because: "there is no room for a copy of \(ByteCount(size))")
-        }
-        let buffer = Buffer(size: 1 << 18)
-        var target = try NewFile(copy.utf8, in: scratch)
-        try FileCopy.copy(
-            file, size: size, to: &target, through: buffer.bytes, isSparse: false, stop: run.stop, each: { _ in })
     }
 
     private func remove(_ copy: String) {

@@ -2,7 +2,6 @@ import Containers
 import Disk
 import GRDB
 import Model
-import Workers
 
 /// Why a database could not be copied consistently, as a clause.
 struct DatabaseNotCopied: Error {
@@ -136,10 +135,10 @@ struct DatabaseCopy {
     private func copyFiles(_ log: [UInt8]) throws -> Facts {
         let before = try source.state()
         guard before != nil else { throw ChangedMeanwhile(reason: "it vanished") }
-        try copyFile(source.name, as: name)
+        _ = try scratch.copyFile(source.name, of: source.directory, as: name, stop: run.stop)
         if try source.status(ofCompanion: log) != nil {
             let suffix = String(decoding: log.suffix(log.count - source.name.count), as: UTF8.self)
-            try copyFile(log, as: name + suffix)
+            _ = try scratch.copyFile(log, of: source.directory, as: name + suffix, stop: run.stop)
         }
         let isWAL = log == source.log
         let isOpen = try isWAL && source.status(ofCompanion: source.index) != nil
@@ -153,15 +152,6 @@ struct DatabaseCopy {
         }
         facts.way = .quiescent
         return facts
-    }
-
-    private func copyFile(_ from: [UInt8], as to: String) throws {
-        let file = try OpenFile(from, in: source.directory)
-        let buffer = Buffer(size: 1 << 18)
-        var copy = try NewFile(to.utf8, in: scratch)
-        let size = try file.status().size
-        try FileCopy.copy(
-            file, size: size, to: &copy, through: buffer.bytes, isSparse: false, stop: run.stop, each: { _ in })
     }
 
     // MARK: The copy

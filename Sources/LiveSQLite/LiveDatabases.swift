@@ -37,14 +37,13 @@ package struct LiveDatabases: Sendable {
         self.run = run
     }
 
-    /// Whether `plan` has anything that could be a database; told without reading a file.
-    package static func mayHold(_ plan: SourcePlan) -> Bool {
-        !Candidates(plan).indices.isEmpty
+    /// Which entries of `plan` could be databases, by index; told without reading a file.
+    package static func candidates(in plan: SourcePlan) -> [Int] {
+        Candidates(plan).indices
     }
 
     /// Gives `plan` a copy for each database that is new or changed, and leaves companions out.
-    package func prepare(_ plan: inout SourcePlan, parent: Parent?) throws -> Found {
-        let candidates = Candidates(plan).indices
+    package func prepare(_ candidates: [Int], of plan: inout SourcePlan, parent: Parent?) throws -> Found {
         let current = plan
         let outcomes = try pool.map(candidates.count) { _, number in
             try run.stop.check()
@@ -183,14 +182,9 @@ package struct LiveDatabases: Sendable {
     private func copyRaw(
         _ name: [UInt8], _ source: DatabaseFile, as copy: String
     ) throws -> (file: SourcePlan.PreparedFile, size: UInt64, extended: [ExtendedAttribute])? {
-        let buffer = Buffer(size: 1 << 18)
         do {
-            let file = try OpenFile(name, in: source.directory)
-            let size = try file.status().size
-            var new = try NewFile(copy.utf8, in: scratch)
-            try FileCopy.copy(
-                file, size: size, to: &new, through: buffer.bytes, isSparse: false, stop: run.stop, each: { _ in })
-            return (.init(copy, in: scratch), new.size, try FileAttributes.extended(of: file.descriptor))
+            let copied = try scratch.copyFile(name, of: source.directory, as: copy, stop: run.stop)
+            return (.init(copy, in: scratch), copied.size, copied.extended)
         } catch is SourceUnreadable {
             try scratch.unlink(copy.utf8)
             return nil

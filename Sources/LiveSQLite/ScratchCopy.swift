@@ -1,0 +1,23 @@
+import Disk
+import Model
+import Workers
+
+extension Directory {
+    /// Copies the file `name` of `source` into this directory of ours, as it is. Fails with ``SourceUnreadable`` where it
+    /// cannot be read, and before it begins where there is no room.
+    func copyFile(
+        _ name: [UInt8], of source: Directory, as copy: String, stop: StopFlag
+    ) throws -> (size: UInt64, extended: [ExtendedAttribute]) {
+        let file = try OpenFile(name, in: source)
+        let size = try file.status().size
+        if try FileSystemTraits(of: self).freeBytes < size {
+            throw DiskError(
+                .noSpace, "copy", printable(name), because: "there is no room for a copy of \(ByteCount(size))")
+        }
+        let buffer = Buffer(size: 1 << 18)
+        var target = try NewFile(copy.utf8, in: self)
+        try FileCopy.copy(
+            file, size: size, to: &target, through: buffer.bytes, isSparse: false, stop: stop, each: { _ in })
+        return (target.size, try FileAttributes.extended(of: file.descriptor))
+    }
+}
