@@ -32,6 +32,7 @@ struct AppSession {
         if try RestoreFolders.isRecoveryPending(in: places.app) {
             let recovery = try RestoreTransaction.recover(try exclusive(verb))
             run.report(.warning(Self.told(recovery)))
+            for user in try FilesInUse.leftBehind(by: recovery, in: places.app) { run.report(.warning(user)) }
             for conflict in recovery.report.conflicts {
                 run.report(.warning("\(conflict.path) was found there and is now in \(conflict.keptAt)"))
             }

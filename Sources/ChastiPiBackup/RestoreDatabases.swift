@@ -57,9 +57,7 @@ struct FilesInUse {
     }
 
     func check() throws {
-        guard !files.isEmpty else { return }
-        for user in try FileUsers.find({ files[$0] != nil }) {
-            guard let path = files[user.file], try user.mayWrite || isDatabase(path) else { continue }
+        for (user, path) in try users() where try user.mayWrite || isDatabase(path) {
             let how = user.mayWrite ? "open for writing" : "open"
             throw BackupError(
                 .refused, "\(user.name) (pid \(user.process)) has \(path) \(how), which would be replaced",
@@ -67,6 +65,27 @@ struct FilesInUse {
                     "Nothing was changed. Stop it ('systemctl stop' its service, or 'kill \(user.process)') and try "
                     + "again, or use --live")
         }
+    }
+
+    /// Who works on with a file that is displaced already, as sentences. A recovery must end, whoever is there: a half
+    /// restored app would be worse.
+    static func leftBehind(by recovery: Recovery, in app: Directory) throws -> [String] {
+        var files = FilesInUse(app: app)
+        for (place, listing, device) in recovery.displaced {
+            for index in 0..<listing.count {
+                var record = listing[index]
+                record.device = device
+                files.add(place.appending(listing.path(of: index)), record)
+            }
+        }
+        return try files.users().map { user, path in
+            "\(user.name) (pid \(user.process)) still has open what stood at \(path) before: restart it"
+        }
+    }
+
+    private func users() throws -> [(user: FileUsers.User, path: EntryPath)] {
+        guard !files.isEmpty else { return [] }
+        return try FileUsers.find { files[$0] != nil }.compactMap { user in files[user.file].map { (user, $0) } }
     }
 
     private func isDatabase(_ path: EntryPath) throws -> Bool {

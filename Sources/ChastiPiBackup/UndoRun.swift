@@ -52,6 +52,7 @@ struct UndoRun {
         case .backward: result.ending = .takenBack
         }
         result.take(recovery.report)
+        result.warnings += try FilesInUse.leftBehind(by: recovery, in: places.app)
         return result
     }
 

@@ -61,6 +61,14 @@ package struct DatabaseState: Sendable, Equatable {
     /// The log's first bytes: a log that begins anew has others.
     let logHeader: [UInt8]
 
+    /// Whether the log is one of SQLite's and holds something: both magic numbers stand in
+    /// <https://sqlite.org/fileformat2.html>.
+    package var hasLog: Bool {
+        let journal: [UInt8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]
+        return logHeader.starts(with: [0x37, 0x7f, 0x06, 0x82]) || logHeader.starts(with: [0x37, 0x7f, 0x06, 0x83])
+            || logHeader.starts(with: journal)
+    }
+
     package init(database: FileStatus, log: FileStatus?, logHeader: [UInt8]) {
         self.database = File(database)
         self.log = log.map { File(log: $0) }

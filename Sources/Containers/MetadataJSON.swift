@@ -221,12 +221,16 @@ extension StoredDatabase {
 
 extension Skipped {
     fileprivate var json: JSONValue {
-        .object(path.jsonMembers + [.init("reason", .string(reason)), .init("kept", .bool(isKept))])
+        var members = path.jsonMembers + [.init("reason", .string(reason)), .init("kept", .bool(isKept))]
+        if let code { members.append(.init("code", .string(code.rawValue))) }
+        return .object(members)
     }
 
     fileprivate init?(json: JSONValue) {
         guard let path = EntryPath(json: json), let reason = json["reason"]?.stringValue else { return nil }
-        self.init(path: path, reason: reason, isKept: json["kept"]?.boolValue ?? false)
+        self.init(
+            path: path, reason: reason, isKept: json["kept"]?.boolValue ?? false,
+            code: json["code"]?.stringValue.flatMap { Code(rawValue: $0) })
     }
 }
 

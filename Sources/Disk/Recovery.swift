@@ -17,6 +17,8 @@ package struct Recovery: Sendable {
     /// Whether it was an undo (or the redo after it) and not a restore.
     package var isUndo = false
     package var report = ExchangeReport()
+    /// What stands at the places no more, and on which file system it lies.
+    package var displaced: [(place: EntryPath, listing: EntryTable, device: UInt64)] = []
 }
 
 extension RestoreTransaction {
@@ -69,6 +71,11 @@ extension RestoreTransaction {
             try folders.sync(journal)
             try folders.write(state.with(state.previous == nil ? .idle : .settled, state.previous, nil))
             recovery.direction = .backward
+        }
+        for step in journal.steps {
+            guard let listing = recovery.direction == .forward ? step.old : step.new else { continue }
+            let device = try folders.volume(of: step.place).root.status().device
+            recovery.displaced.append((step.place, listing, device))
         }
     }
 }

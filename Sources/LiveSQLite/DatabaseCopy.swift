@@ -27,6 +27,8 @@ struct DatabaseCopy {
     /// How long to wait for a writer, in milliseconds.
     static let patience = 10_000
     private static let pagesPerStep: CInt = 1024
+    /// The read version that SQLite knows: <https://sqlite.org/fileformat.html#file_format_version_numbers>.
+    private static let newestFormat: UInt8 = 2
 
     /// Makes the copy and checks it. Throws ``DatabaseNotCopied`` if there can be none that is consistent; then nothing of
     /// it is left.
@@ -77,8 +79,15 @@ struct DatabaseCopy {
     private func attemptOnce() throws -> Facts {
         let file = try OpenFile(source.name, in: source.directory)
         let head = try file.bytes(at: 0, count: 100)
+        if head.count == 100, head[19] > Self.newestFormat {
+            throw DatabaseNotCopied(reason: "it is of a newer format")
+        }
         let usesLog = head.count == 100 && head[18] == 2 && head[19] == 2
         var facts = usesLog ? try copyWithLog(file) : try copyWithJournal(file)
+        // SQLite has opened it by its name: it must have been this file, with the log of this file.
+        guard try source.directory.status(of: source.name)?.identity == file.status().identity else {
+            throw ChangedMeanwhile(reason: "it was replaced each time it was read")
+        }
         facts.journalMode = usesLog ? "wal" : "rollback"
         // Closed last: SQLite's locks in this process end with any descriptor of the file that is closed.
         _ = consume file

@@ -103,6 +103,7 @@ package struct LiveDatabases: Sendable {
         let path = plan.table.path(of: index)
         let source: DatabaseFile
         let state: DatabaseState?
+        let isReadable: Bool
         do throws(DiskError) {
             let directory = try plan.source.directory(at: path.parent ?? .root)
             source = DatabaseFile(directory: directory, name: Array(path.name))
@@ -112,7 +113,9 @@ package struct LiveDatabases: Sendable {
             {
                 return Outcome(database: stored, state: state, content: .shared)
             }
-            guard state != nil, try DatabaseFiles.isDatabase(source.name, in: directory) else { return nil }
+            isReadable = try DatabaseFiles.isDatabase(source.name, in: directory)
+            // Encryption hides the database's header, but not that of its log.
+            guard let state, isReadable || state.hasLog else { return nil }
         } catch {
             // Whoever reads it for the backup says what is wrong with it.
             return nil
@@ -124,12 +127,14 @@ package struct LiveDatabases: Sendable {
         }
         let copy = DatabaseCopy(source: source, scratch: scratch, name: "\(index).db", run: run)
         do {
+            guard isReadable else { throw DatabaseNotCopied(reason: "it is encrypted, or no database") }
             let facts = try copy.make()
             return try copied(copy, facts, index, path, state)
         } catch let error as DatabaseNotCopied {
             var outcome = try copyRaw(source, index, plan, nil)
             outcome.skipped = Skipped(
-                path: path, reason: "live database: \(error.reason); it is saved as it is, with its logs", isKept: true)
+                path: path, reason: "live database: \(error.reason); it is saved as it is, with its logs", isKept: true,
+                code: .liveDatabase)
             return outcome
         }
     }

@@ -27,10 +27,18 @@ public struct Skipped: Hashable, Sendable {
     public var reason: String
     /// Whether the backup holds the entry all the same, with content that changed while it was read.
     public var isKept: Bool
+    /// What programs can tell it by, where there is a word for it.
+    public var code: Code?
 
-    public init(path: EntryPath, reason: String, isKept: Bool = false) {
+    public enum Code: String, Sendable {
+        /// A database that could not be copied consistently: it is in the backup as its files were.
+        case liveDatabase = "live_database"
+    }
+
+    public init(path: EntryPath, reason: String, isKept: Bool = false, code: Code? = nil) {
         self.path = path
         self.reason = reason
         self.isKept = isKept
+        self.code = code
     }
 }

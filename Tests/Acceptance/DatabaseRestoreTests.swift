@@ -112,6 +112,33 @@ import Testing
         }
     }
 
+    /// A recovery goes to its end whoever is there, and names who works on with what stood there before.
+    @Test func aRecoveryNamesWhoHasTheOldFilesOpen() throws {
+        let (app, _) = try makeApp()
+        _ = try write(app, then: SIGTERM)
+        let count = try Program(app: app.path).countCalls("restore", ["one", "--skip-safety-backup"])
+        try app.done("undo")
+        let holder = Process()
+        holder.executableURL = URL(filePath: "/bin/sh")
+        holder.arguments = ["-c", "exec 3<'\(app.path)/data/app.db'; touch '\(app.path)/held'; exec sleep 60"]
+        try holder.run()
+        defer { holder.terminate() }
+        while try app.tree.status(entry("held")) == nil { usleep(1000) }
+        // The last calls: the new state is durable, and not everything is in its place.
+        var isTold = false
+        for number in (1...count).reversed() where !isTold {
+            let killed = try app.run(
+                "restore", "one", "--skip-safety-backup", "--live", environment: ["CHASTIPI_FAULT": "\(number):kill"])
+            #expect([0, 137].contains(killed.status), "\(killed)")
+            let recovered = try app.run("recover")
+            #expect(recovered.status == 0, "\(recovered)")
+            isTold = recovered.errors.contains(
+                "(pid \(holder.processIdentifier)) still has open what stood at data/app.db before: restart it")
+            if recovered.output.contains("finished") || killed.status == 0 { try app.done("undo", "--live") }
+        }
+        #expect(isTold)
+    }
+
     /// Whenever it is killed, and whatever log the app makes until it is recovered: no database meets the log of another.
     @Test func aLogMadeBetweenCrashAndRecoveryIsSetAside() throws {
         let (app, saved) = try makeApp()

@@ -9,13 +9,16 @@ final class DatabaseWriter {
     private let counter: URL
 
     /// `writer`: its number, each with rows of its own. `journal`: the journal mode; `checkpoint`: pages after which the log
-    /// is checkpointed, 0 for never.
-    init(to database: String, writer: Int = 1, journal: String = "wal", checkpoint: Int = 1000) throws {
+    /// is checkpointed, 0 for never; `pause`: seconds between two transactions.
+    init(
+        to database: String, writer: Int = 1, journal: String = "wal", checkpoint: Int = 1000, pause: Double = 0.002
+    ) throws {
         counter = FileManager.default.temporaryDirectory.appending(path: "chastipi-writer-\(UUID().uuidString)")
         try Data().write(to: counter)
         process.executableURL = URL(filePath: "/usr/bin/env")
         process.arguments = [
             "python3", "-c", Self.script, database, String(writer), journal, String(checkpoint), counter.path,
+            String(pause),
         ]
         process.standardInput = FileHandle.nullDevice
         try process.run()
@@ -47,7 +50,7 @@ final class DatabaseWriter {
     /// One byte goes to the counter after each commit.
     private static let script = """
         import hashlib, os, signal, sqlite3, sys, time
-        path, writer, journal, checkpoint, counter = sys.argv[1:]
+        path, writer, journal, checkpoint, counter, pause = sys.argv[1:]
         stopping = []
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
@@ -60,7 +63,7 @@ final class DatabaseWriter {
         db.execute("CREATE TABLE IF NOT EXISTS last (writer PRIMARY KEY, n)")
         n = (db.execute("SELECT max(n) FROM t WHERE writer = ?", (writer,)).fetchone()[0] or 0)
         while not stopping and n < 3000:
-            time.sleep(0.002)
+            time.sleep(float(pause))
             n += 1
             db.execute("BEGIN IMMEDIATE")
             for part in range(3):

@@ -5,7 +5,7 @@ import Testing
 
 /// Databases are saved while the app writes, and the app's directory is left as it was.
 @Suite struct LiveDatabaseTests {
-    private func makeApp() throws -> TestApp {
+    private static func makeApp() throws -> TestApp {
         let app = try TestApp()
         try app.tree.remove(entry("data/app.db"))
         return app
@@ -41,12 +41,19 @@ import Testing
     /// Every backup holds exactly the transactions up to some moment, and all that were committed when it began.
     @Test(arguments: cases)
     func aBackupWhileAnAppWritesHoldsAPrefix(_ this: Case) throws {
-        let app = try makeApp()
+        try Self.back(this, up: 6)
+    }
+
+    /// Makes so many backups while writers write, and reads the database of each.
+    static func back(_ this: Case, up count: Int) throws {
+        let app = try Self.makeApp()
         let path = app.path + "/data/app.db"
         let writers = try (1...this.writers).map {
-            try DatabaseWriter(to: path, writer: $0, journal: this.journal, checkpoint: this.checkpoint)
+            try DatabaseWriter(
+                to: path, writer: $0, journal: this.journal, checkpoint: this.checkpoint,
+                pause: count > 50 ? 0.02 : 0.002)
         }
-        for number in 1...(runsLongTests ? 40 : 6) {
+        for number in 1...count {
             let before = try writers.map { try $0.committed() }
             try app.done("create", "--name", "b\(number)")
             let stored = "\(app.path)/backups/b\(number)/data"
@@ -64,7 +71,7 @@ import Testing
     /// An app that nobody uses is, name for name and byte for byte, the same after a backup: at rest, and as a crash left it.
     @Test(arguments: ["rest", "rest, rollback", "crash", "crash without index", "hot journal"])
     func theSourceIsNeverChanged(state: String) throws {
-        let app = try makeApp()
+        let app = try Self.makeApp()
         let path = app.path + "/data/app.db"
         let isWAL = !["rest, rollback", "hot journal"].contains(state)
         let writer = try DatabaseWriter(to: path, journal: isWAL ? "wal" : "delete")
@@ -101,7 +108,7 @@ import Testing
 
     /// Decided from the database and its log together.
     @Test func anUnchangedDatabaseIsSharedAndAChangedLogIsSeen() throws {
-        let app = try makeApp()
+        let app = try Self.makeApp()
         let writer = try DatabaseWriter(to: app.path + "/data/app.db")
         writer.stop()
         try app.shell("touch -d '1 hour ago' data/*; sleep 2.1")
@@ -120,9 +127,9 @@ import Testing
     }
 
     /// What cannot be copied by SQLite is saved as it is, with its log, and named.
-    @Test(arguments: ["no database", "damaged", "locked", "raw"])
+    @Test(arguments: ["no database", "encrypted", "newer", "damaged", "locked", "raw"])
     func whatCannotBeCopiedIsSavedAsItIs(kind: String) throws {
-        let app = try makeApp()
+        let app = try Self.makeApp()
         try sql(app, "PRAGMA journal_mode=DELETE; CREATE TABLE t (x); INSERT INTO t VALUES (randomblob(100000));")
         var status: Int32 = 3
         var reason = "data/app.db: live database: "
@@ -131,6 +138,15 @@ import Testing
         case "no database":
             try app.shell(
                 "(printf 'SQLite format 3\\0'; head -c 4080 /dev/zero) > data/app.db; echo log > data/app.db-wal")
+        case "encrypted":
+            // What SQLCipher leaves: pages without a header, and a log with one.
+            try app.shell(
+                "head -c 8192 /dev/urandom > data/app.db; (printf '7\\177\\006\\202'; head -c 4124 /dev/urandom) > data/app.db-wal"
+            )
+            reason += "it is encrypted"
+        case "newer":
+            try app.shell("printf '\\003\\003' | dd of=data/app.db bs=1 seek=18 conv=notrunc 2>/dev/null")
+            reason += "it is of a newer format"
         case "damaged":
             try app.shell("printf garbage | dd of=data/app.db bs=1 seek=4200 conv=notrunc 2>/dev/null")
             try app.shell("dd if=/dev/urandom of=data/app.db bs=1 seek=4096 count=4096 conv=notrunc 2>/dev/null")
@@ -157,7 +173,12 @@ import Testing
         let answer = try app.run("create", "--name", "one")
         locker?.terminate()
         #expect(answer.status == status, "\(answer)")
-        if status == 3 { #expect(answer.errors.contains(reason), "\(answer)") }
+        if status == 3 {
+            #expect(answer.errors.contains(reason), "\(answer)")
+            let shown = try app.done("show", "one", "--json").output
+            #expect(shown.contains(#""code": "live_database""#), "\(shown)")
+            #expect(try app.tree.read("backups/one/backup_metadata.json").contains(#""code": "live_database""#))
+        }
         #expect(try databases(of: "one", app).first?["copied"] as? String == "raw")
         try app.expect(before, but: ".: time")
         let stored = try TreeSnapshot(of: app.tree.directory.directory(at: entry("backups/one/data")))
@@ -166,7 +187,7 @@ import Testing
     }
 
     @Test func oddNamesLinksAndLonelyLogsAreNoProblem() throws {
-        let app = try makeApp()
+        let app = try Self.makeApp()
         try app.shell("mkdir -p 'data/odd %3f#?name' data/locked")
         for name in ["data/odd %3f#?name/a b%?#.db", "data/plain.txt", "data/locked/x.db"] {
             try sql(app, "CREATE TABLE t (x); INSERT INTO t VALUES (1);", in: name)
@@ -186,7 +207,7 @@ import Testing
 
     /// Whoever is killed, and in whatever order: the app's database and all backups are whole.
     @Test func killsOfWriterAndBackupHarmNeither() throws {
-        let app = try makeApp()
+        let app = try Self.makeApp()
         let path = app.path + "/data/app.db"
         var total = 0
         for number in 1...(runsLongTests ? 60 : 12) {
@@ -209,7 +230,7 @@ import Testing
 
     /// Every byte may be right and the database of no use all the same: only SQLite can tell.
     @Test func aDeepVerificationOpensTheDatabases() throws {
-        let app = try makeApp()
+        let app = try Self.makeApp()
         let writer = try DatabaseWriter(to: app.path + "/data/app.db")
         writer.stop()
         try app.done("create", "--name", "one")

@@ -114,7 +114,10 @@ extension JSONOutput {
     }
 
     static func skipped(_ skipped: Skipped) -> [(String, JSONOutput)] {
-        members(of: skipped.path) + [("reason", .string(skipped.reason)), ("kept", .bool(skipped.isKept))]
+        members(of: skipped.path) + [
+            ("reason", .string(skipped.reason)), ("kept", .bool(skipped.isKept)),
+            ("code", skipped.code.map { .string($0.rawValue) } ?? .null),
+        ]
     }
 
     private static func base64(_ bytes: [UInt8]) -> String {
