@@ -1,6 +1,5 @@
 import Containers
 import Disk
-import FolderFormat
 import Model
 import Workers
 
@@ -50,10 +49,10 @@ struct AppSession {
     }
 
     /// Calls `body` with the backup directory's lock held; what dead runs left is removed before.
-    func holding<R>(_ container: FolderContainer, _ verb: String, _ body: () throws -> R) throws -> R {
+    func holding<R>(_ backups: LocalBackups, _ verb: String, _ body: () throws -> R) throws -> R {
         let lock: Lock
         do throws(DiskError) {
-            lock = try container.lock(holder: holder(verb))
+            lock = try backups.place.lock(holder: holder(verb))
         } catch {
             if error.code == .locked { throw locked("the backup directory", error) }
             throw BackupError(

@@ -1,6 +1,5 @@
 import Containers
 import Disk
-import FolderFormat
 import Model
 import Workers
 
@@ -43,9 +42,9 @@ public struct BackupManager: Sendable {
     public func create(_ request: CreateRequest) throws -> CreateResult {
         try Self.reporting {
             try session.sharing("create") {
-                let container = FolderContainer(try places.backups(), pool: pool, in: run)
-                return try session.holding(container, "create") {
-                    try Creating(manager: self, container: container).make(request)
+                let backups = LocalBackups(in: try places.backups(), pool: pool, in: run)
+                return try session.holding(backups, "create") {
+                    try Creating(manager: self, backups: backups).make(request)
                 }
             }
         }
@@ -56,8 +55,8 @@ public struct BackupManager: Sendable {
         try Self.reporting {
             try tellPending()
             let directory = try places.existingBackups() ?? places.app
-            let container = FolderContainer(directory, pool: pool, in: run)
-            return try Creating(manager: self, container: container).preview(request)
+            let backups = LocalBackups(in: directory, pool: pool, in: run)
+            return try Creating(manager: self, backups: backups).preview(request)
         }
     }
 
@@ -199,10 +198,10 @@ extension BackupManager {
 
     /// Promise 9: the configured items, and everything that the plan touches.
     private func safetyBackup(touching places: [EntryPath]) throws -> CreateRun.Outcome {
-        let container = FolderContainer(try self.places.backups(), pool: pool, in: run)
+        let backups = LocalBackups(in: try self.places.backups(), pool: pool, in: run)
         do {
-            return try session.holding(container, "restore") {
-                try Creating(manager: self, container: container).safetyBackup(touching: places)
+            return try session.holding(backups, "restore") {
+                try Creating(manager: self, backups: backups).safetyBackup(touching: places)
             }
         } catch let error as BackupError where error.code != .interrupted {
             throw BackupError(

@@ -1,15 +1,14 @@
 import Codec
 import Containers
 import Disk
-import FolderFormat
 import LiveSQLite
 import Model
 import Workers
 
-/// Makes one folder backup: scan, join with the parent, write.
+/// Makes one backup: scan, join with the parent, write.
 struct CreateRun: Sendable {
     let places: AppPlaces
-    let container: FolderContainer
+    let backups: LocalBackups
     let pool: ThreadPool
     let run: RunContext
 
@@ -39,9 +38,7 @@ struct CreateRun: Sendable {
     /// Makes the backup. The locks are held.
     func make(_ order: Order) throws -> Outcome {
         let now = run.now()
-        if let name = order.name, try container.isTaken(name) {
-            throw BackupError(.nameTaken, "there is a backup '\(name)' already", advice: "Choose another --name")
-        }
+        if let name = order.name { try backups.place.checkFree(name) }
         let prepared = try prepare(order)
         var details = prepared.details
         details.lastFull = prepared.plan.parent.flatMap { _ in prepared.lastFull } ?? now
@@ -54,26 +51,25 @@ struct CreateRun: Sendable {
             uncovered: prepared.uncovered)
     }
 
-    /// Databases are copied beside the backup and moved into it.
+    /// Databases are copied beside the backup; a folder takes the copies over.
     private func write(
         _ prepared: Prepared, _ order: Order, _ new: NewBackup, _ details: BackupMetadata.Details
-    ) throws -> FolderContainer.Created {
-        var (plan, details) = (prepared.plan, details)
-        let durability = try container.durability()
-        func write(_ states: DatabaseStates) throws -> FolderContainer.Created {
-            try container.write(
-                plan, as: new, items: prepared.items, excludedItems: order.rules.map(\.description), details: details,
-                databases: states, durability: durability)
-        }
+    ) throws -> CreatedBackup {
+        var plan = prepared.plan
+        let container = backups.container(for: .folder)
+        var recording = Recording(
+            items: prepared.items, excludedItems: order.rules.map(\.description), details: details)
+        recording.durability = try Durability(in: backups.place.directory)
         let candidates = LiveDatabases.candidates(in: plan)
-        if candidates.isEmpty { return try write(DatabaseStates()) }
-        var scratch = try container.makeScratch(for: "databases")
+        if candidates.isEmpty { return try container.write(plan, as: new, recording: recording) }
+        var scratch = try backups.place.makeScratch(for: "databases")
         do {
             let databases = LiveDatabases(
                 scratch: scratch.directory, isRaw: { order.rawDatabases.contains($0) }, pool: pool, in: run)
             let found = try databases.prepare(candidates, of: &plan, parent: prepared.databases)
-            details.databases = found.databases
-            let created = try write(found.states)
+            recording.details.databases = found.databases
+            recording.databases = found.states
+            let created = try container.write(plan, as: new, recording: recording)
             scratch.discard()
             return created
         } catch {
@@ -152,19 +148,20 @@ struct CreateRun: Sendable {
     private func newestParent() throws -> (
         reading: SourcePlan.ParentReading, lastFull: LocalTime?, databases: LiveDatabases.Parent
     )? {
-        let backups = try container.backups().backups.filter { backup in
+        let folders = backups.folders
+        let candidates = try folders.backups().backups.filter { backup in
             if case .damaged = backup.state { return false }
             return backup.origin == .ours
         }
-        guard let newest = backups.max(by: { $0.isOlder(than: $1) }) else { return nil }
+        guard let newest = candidates.max(by: { $0.isOlder(than: $1) }) else { return nil }
         do {
-            let contents = try container.contents(of: newest.name)
+            let contents = try folders.folder(newest.name)
             guard let manifest = contents.manifest else { return nil }
             let databases = contents.metadata.details?.databases ?? []
             let reading = SourcePlan.ParentReading(
                 name: newest.name, directory: contents.directory, manifest: manifest,
-                seen: try container.seen(newest.name, manifest), databases: databases.map(\.path))
-            let states = try container.databases(newest.name, manifest) ?? DatabaseStates()
+                seen: try folders.seen(newest.name, manifest), databases: databases.map(\.path))
+            let states = try folders.databases(newest.name, manifest) ?? DatabaseStates()
             return (reading, contents.metadata.details?.lastFull, .init(databases, states))
         } catch let error as BackupError where error.code == .damaged {
             run.report(.warning("\(error.message); nothing is shared with it"))
@@ -180,10 +177,10 @@ struct CreateRun: Sendable {
 
     private func freeName(_ prefix: BackupName.Prefix, at time: LocalTime) throws -> BackupName {
         let name = BackupName.timestamped(prefix: prefix, at: time)
-        if try !container.isTaken(name) { return name }
+        if try !backups.place.isTaken(name) { return name }
         for number in 2... {
             let numbered = try name.numbered(number)
-            if try !container.isTaken(numbered) { return numbered }
+            if try !backups.place.isTaken(numbered) { return numbered }
         }
         return name
     }

@@ -1,16 +1,15 @@
 import Containers
 import Disk
-import FolderFormat
 import Model
 
 /// `create` and `auto`, and the safety backup before a restore: from a request to a finished backup.
 struct Creating {
     let manager: BackupManager
-    let container: FolderContainer
+    let backups: LocalBackups
 
     private var run: RunContext { manager.run }
     private var createRun: CreateRun {
-        CreateRun(places: manager.places, container: container, pool: manager.pool, run: run)
+        CreateRun(places: manager.places, backups: backups, pool: manager.pool, run: run)
     }
 
     func make(_ request: CreateRequest) throws -> CreateResult {
@@ -18,10 +17,11 @@ struct Creating {
         var findings: [Finding] = []
         var backup = outcome.backup
         if request.verifies {
-            let contents = try container.contents(of: backup.name)
-            let verified = try container.verify(contents, percent: 100, choice: 0)
-            if let seal = contents.manifest?.seal {
-                container.remember(verified, of: backup.name, seal: seal, percent: 100)
+            let contents = try backups.container(for: backup.format).contents(of: backup.name)
+            let verified = try contents.verify(percent: 100, choice: 0, pool: manager.pool, in: run)
+            if let seal = contents.seal {
+                let file = backup.format.fileName(of: backup.name)
+                backups.place.remember(verified, of: file, seal: seal, percent: 100)
             }
             findings = verified.findings
             if !findings.contains(where: { $0.severity == .damage }) { backup.state = .verified(run.clock.wall()) }

@@ -1,6 +1,5 @@
 import Containers
 import Disk
-import FolderFormat
 import LiveSQLite
 import Model
 import Workers
@@ -16,15 +15,12 @@ struct Looking {
         guard let directory = try places.existingBackups() else {
             return BackupList(backups: [], foreign: [], bytesTogether: 0, isRecoveryPending: isPending)
         }
-        let container = FolderContainer(directory, pool: pool, in: run)
-        var listing = try container.backups()
-        let sizes = try container.sizes(of: listing.backups)
-        for index in listing.backups.indices {
-            listing.backups[index].bytesAlone = sizes.alone[listing.backups[index].name.text]
-        }
+        let backups = LocalBackups(in: directory, pool: pool, in: run)
+        var listing = try backups.backups()
+        let together = try backups.measure(&listing.backups)
         return BackupList(
             backups: listing.backups.sorted { $1.isOlder(than: $0) },
-            foreign: listing.foreign.sorted { $0.name < $1.name }, bytesTogether: sizes.together,
+            foreign: listing.foreign.sorted { $0.name < $1.name }, bytesTogether: together,
             isRecoveryPending: isPending)
     }
 
@@ -66,10 +62,11 @@ struct Looking {
     }
 
     /// What a listing knows of the backup, or what its content tells where it lies elsewhere.
-    private func summary(of found: AppPlaces.Found) throws -> Backup {
+    private func summary(of found: FoundBackup) throws -> Backup {
         if let directory = try places.existingBackups(),
-            let listed = try FolderContainer(directory, pool: pool, in: run).backups().backups
-                .first(where: { $0.name.text == found.name && $0.seal == found.contents.manifest?.seal })
+            let listed = try LocalBackups(in: directory, pool: pool, in: run).backups().backups.first(where: {
+                $0.name.text == found.name && $0.format == found.contents.format && $0.seal == found.contents.seal
+            })
         {
             return listed
         }
@@ -78,10 +75,11 @@ struct Looking {
         let name: BackupName
         do throws(BackupNameError) { name = try BackupName(found.name) } catch { name = .unnamed }
         return Backup(
-            name: name, format: .folder, origin: metadata.isOfOriginal ? .original : .ours, time: metadata.time,
+            name: name, format: found.contents.format, origin: metadata.isOfOriginal ? .original : .ours,
+            time: metadata.time,
             trigger: metadata.details?.trigger ?? .manual, tags: metadata.details?.tags ?? [],
             isIncomplete: metadata.details?.isIncomplete ?? false, entries: table.count - 1,
-            bytes: (0..<table.count).lazy.map { table[$0].size }.saturatingSum(), seal: found.contents.manifest?.seal)
+            bytes: (0..<table.count).lazy.map { table[$0].size }.saturatingSum(), seal: found.contents.seal)
     }
 
     // MARK: Verify
@@ -101,7 +99,7 @@ struct Looking {
 
     private func verify(_ text: String, _ request: VerifyRequest) throws -> Verification {
         let percent = request.percent
-        let found: AppPlaces.Found
+        let found: FoundBackup
         do {
             found = try places.open(text, pool: pool, in: run)
         } catch let error as BackupError where error.code == .damaged {
@@ -110,15 +108,15 @@ struct Looking {
                 backup: try damaged(text), findings: [Finding(.damage, printable(text.utf8), error.message)], files: 0,
                 bytes: 0)
         }
-        let container = FolderContainer(try places.existingBackups() ?? found.contents.directory, pool: pool, in: run)
         let choice = run.random(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         let verified = try found.reading {
-            try container.verify(found.contents, percent: percent, choice: choice)
+            try found.contents.verify(percent: percent, choice: choice, pool: pool, in: run)
         }
         if verified.findings.contains(where: { $0.severity == .damage }) { try found.checkThere() }
         let backup = try summary(of: found)
-        if found.isTrusted, let seal = backup.seal {
-            container.remember(verified, of: backup.name, seal: seal, percent: percent)
+        if found.isTrusted, let seal = backup.seal, let directory = try places.existingBackups() {
+            let file = backup.format.fileName(of: backup.name)
+            BackupDirectory(directory, in: run).remember(verified, of: file, seal: seal, percent: percent)
         }
         var findings = verified.findings
         if let scratch = request.databaseScratch { findings += try checkDatabases(of: found, scratch) }
@@ -126,7 +124,7 @@ struct Looking {
     }
 
     /// Each database is opened from a copy, since SQLite writes beside what it opens.
-    private func checkDatabases(of found: AppPlaces.Found, _ path: String) throws -> [Finding] {
+    private func checkDatabases(of found: FoundBackup, _ path: String) throws -> [Finding] {
         let databases = found.contents.metadata.details?.databases ?? []
         guard !databases.isEmpty else { return [] }
         var scratch = try PartialDirectory(
@@ -134,13 +132,18 @@ struct Looking {
         do {
             let check = DatabaseCheck(scratch: scratch.directory, in: run)
             var findings: [Finding] = []
-            for stored in databases {
+            let (table, reader) = (found.contents.table, found.contents.makeReader(stop: run.stop))
+            for stored in databases where table.index(of: stored.path) != nil {
                 try run.stop.check()
-                guard let index = found.contents.table.index(of: stored.path) else { continue }
-                let directory = try found.contents.directory(at: Int(found.contents.table[index].parent))
                 // One that was saved as it was may have been damaged then: the backup is not to blame.
                 let severity: Finding.Severity = stored.way == .raw ? .note : .damage
-                findings += try check.problems(of: Array(stored.path.name), in: directory).map {
+                let problems = try check.problems { suffix, target in
+                    let path = EntryPath(unchecked: stored.path.bytes + Array(suffix.utf8))
+                    guard let index = table.index(of: path), table[index].kind == .file else { return false }
+                    try reader.copy(index, to: &target)
+                    return true
+                }
+                findings += problems.map {
                     Finding(severity, stored.path.description, "the database fails its check: \($0)")
                 }
             }
@@ -169,16 +172,16 @@ struct Deleting {
     let run: RunContext
 
     func preview(_ backups: [String]) throws -> DeletePreview {
-        guard let directory = try places.existingBackups() else { throw FolderContainer.notFound(backups.first ?? "") }
-        let container = FolderContainer(directory, pool: pool, in: run)
-        let listed = try container.backups().backups
-        let sizes = try container.sizes(of: listed)
+        guard let directory = try places.existingBackups() else { throw BackupError.noBackup(backups.first ?? "") }
+        let local = LocalBackups(in: directory, pool: pool, in: run)
+        var listed = try local.backups().backups
+        _ = try local.measure(&listed)
         var chosen: [Backup] = []
         for text in backups {
-            let name = try AppPlaces.name(text, in: container, now: run.now())
-            guard var backup = listed.first(where: { $0.name == name }) else { throw FolderContainer.notFound(text) }
-            backup.bytesAlone = sizes.alone[name.text]
-            if !chosen.contains(where: { $0.name == name }) { chosen.append(backup) }
+            let (name, container) = try local.find(text)
+            func isWanted(_ backup: Backup) -> Bool { backup.name == name && backup.format == container.format }
+            guard let backup = listed.first(where: isWanted) else { throw BackupError.noBackup(text) }
+            if !chosen.contains(where: isWanted) { chosen.append(backup) }
         }
         return DeletePreview(backups: chosen, bytesFreed: chosen.compactMap(\.bytesAlone).saturatingSum())
     }
@@ -188,15 +191,15 @@ struct Deleting {
     ) throws -> DeleteResult {
         // Before the lock makes anything: a name that does not exist must change nothing.
         _ = try preview(backups)
-        let container = FolderContainer(try places.backups(), pool: pool, in: run)
-        return try session.holding(container, "delete") {
+        let local = LocalBackups(in: try places.backups(), pool: pool, in: run)
+        return try session.holding(local, "delete") {
             let preview = try preview(backups)
             guard try confirm(preview) else { return DeleteResult(deleted: [], wasDeclined: true) }
             var deleted: [BackupName] = []
             for backup in preview.backups {
                 do {
                     try run.stop.check()
-                    try container.remove(backup.name)
+                    try local.remove(backup)
                     deleted.append(backup.name)
                 } catch {
                     throw told(error, backup.name, deleted)

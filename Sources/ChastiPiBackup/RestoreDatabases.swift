@@ -1,5 +1,5 @@
+import Containers
 import Disk
-import FolderFormat
 import Model
 
 /// What is special about databases in a restore: a log of another state must never stand beside one, and nobody may have open
@@ -7,7 +7,8 @@ import Model
 struct RestoreDatabases {
     let scope: RestoreScope
     let live: EntryTable
-    let contents: FolderContents
+    let contents: any BackupContents
+    let stop: StopFlag
 
     /// Companions in the app that must go although the backup does not hold them, whatever rule covers them: those of a
     /// database that is replaced, and logs that would be played into one that is right.
@@ -30,8 +31,8 @@ struct RestoreDatabases {
                 live[$0].size > 0 && !live.path(of: $0).bytes.suffix(4).elementsEqual("-shm".utf8)
             }
             guard holdsMore || isExchanged(path, places) else { continue }
-            let directory = try contents.directory(at: Int(scope.backup[database].parent))
-            if try DatabaseFiles.isDatabase(path.name, in: directory) { stale += found }
+            let head = try contents.makeReader(stop: stop).head(of: database, count: DatabaseFiles.header.count)
+            if head == DatabaseFiles.header { stale += found }
         }
         return stale.sorted()
     }

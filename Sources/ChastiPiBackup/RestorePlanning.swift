@@ -1,7 +1,6 @@
 import Codec
 import Containers
 import Disk
-import FolderFormat
 import Model
 import Synchronization
 import Workers
@@ -9,7 +8,7 @@ import Workers
 /// Makes the plan of a restore: compares the app, by content, with a backup. Changes nothing.
 struct RestorePlanning {
     let places: AppPlaces
-    let found: AppPlaces.Found
+    let found: FoundBackup
     let request: RestoreRequest
     let today: Selection
     let pool: ThreadPool
@@ -31,7 +30,7 @@ struct RestorePlanning {
         try comparison.walk()
         let answers = try compareContents(comparison.candidates, scope, scan.table, attributes)
         try comparison.resolve(answers)
-        let databases = RestoreDatabases(scope: scope, live: scan.table, contents: found.contents)
+        let databases = RestoreDatabases(scope: scope, live: scan.table, contents: found.contents, stop: run.stop)
         try comparison.displace(try databases.staleCompanions(besides: Set(comparison.steps.map(\.step.place))))
         var preconditions = RestorePreconditions(
             app: places.app, live: scan.table, scope: scope, ownership: attributes.ownership)
@@ -78,11 +77,6 @@ struct RestorePlanning {
 
     // MARK: Content
 
-    private struct State: ~Copyable {
-        let buffer = Buffer(size: 1 << 18)
-        var hash = SHA256()
-    }
-
     /// Equal means equal by SHA-256 (promise 10).
     private func compareContents(
         _ candidates: [RestoreComparison.Candidate], _ scope: RestoreScope, _ live: EntryTable,
@@ -90,7 +84,7 @@ struct RestorePlanning {
     ) throws -> [RestoreComparison.Answer] {
         let total = candidates.lazy.map { live[$0.live].size }.saturatingSum()
         let meter = ProgressMeter(.comparing, entries: candidates.count, bytes: total, in: run)
-        let states = PerWorker(pool) { State() }
+        let states = PerWorker(pool) { ReadBuffer() }
         // In runs of neighbours: one candidate alone costs more to hand out than to compare.
         let size = 64
         let runs = try pool.map((candidates.count + size - 1) / size) { worker, number in
@@ -107,7 +101,7 @@ struct RestorePlanning {
 
     private func compare(
         _ candidate: RestoreComparison.Candidate, _ scope: RestoreScope, _ live: EntryTable,
-        _ attributes: WantedAttributes, _ state: inout State
+        _ attributes: WantedAttributes, _ state: inout ReadBuffer
     ) throws -> RestoreComparison.Answer {
         let path = live.path(of: candidate.live)
         do {
@@ -134,12 +128,9 @@ struct RestorePlanning {
         }
     }
 
-    private func digest(of index: Int, _ scope: RestoreScope, _ state: inout State) throws -> SHA256Digest {
+    private func digest(of index: Int, _ scope: RestoreScope, _ state: inout ReadBuffer) throws -> SHA256Digest {
         if scope.backup[index].flags.contains(.hashed) { return scope.backup[index].digest }
-        let path = scope.backup.path(of: index)
-        let source = try found.contents.directory(at: Int(scope.backup[index].parent))
-        let file = try OpenFile(path.name, in: source)
-        try FileCopy.read(file, through: state.buffer.bytes, stop: run.stop) { state.hash.update($0) }
+        try found.contents.makeReader(stop: run.stop).read(index) { state.hash.update($0) }
         return state.hash.finish()
     }
 

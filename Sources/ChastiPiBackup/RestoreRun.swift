@@ -1,6 +1,5 @@
 import Containers
 import Disk
-import FolderFormat
 import Model
 import Workers
 
@@ -12,7 +11,7 @@ struct RestoreRun {
     /// touches. Nil if there shall be none.
     let makeSafetyBackup: (([EntryPath]) throws -> CreateRun.Outcome)?
 
-    private var contents: FolderContents { planning.found.contents }
+    private var contents: any BackupContents { planning.found.contents }
 
     /// Carries out `plan`. Whatever is thrown, the app is as it was (unless the error's code says otherwise).
     func apply(_ plan: RestorePlan) throws -> RestoreResult {

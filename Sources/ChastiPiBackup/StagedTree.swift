@@ -1,7 +1,6 @@
 import Codec
 import Containers
 import Disk
-import FolderFormat
 import Model
 import Synchronization
 import Workers
@@ -9,14 +8,14 @@ import Workers
 /// Puts entries of a backup together in a directory of ours, every byte checked against its hash, with their attributes
 /// (promise 6). Nothing of the app is touched.
 struct StagedTree: Sendable {
-    private let contents: FolderContents
+    private let contents: any BackupContents
     private let attributes: WantedAttributes
     private let pool: ThreadPool
     private let run: RunContext
     private let notKept = Mutexed<[String]>([])
     private let hasCheckedTime = Mutexed(false)
 
-    init(_ contents: FolderContents, attributes: WantedAttributes, pool: ThreadPool, in run: RunContext) {
+    init(_ contents: any BackupContents, attributes: WantedAttributes, pool: ThreadPool, in run: RunContext) {
         self.contents = contents
         self.attributes = attributes
         self.pool = pool
@@ -28,18 +27,17 @@ struct StagedTree: Sendable {
         for index in indices { note(index, attributes.denied(index)) }
         let build = TreeBuild(indices, of: contents.table, in: target)
         try build.makeDirectories(forEach: pool.forEach)
-        let states = PerWorker(pool) { WorkerState() }
+        let states = PerWorker(pool) { contents.makeReader(stop: run.stop) }
         try pool.forEach(build.units.count) { worker, number in
             let unit = build.units[number]
-            let source = try contents.directory(at: unit.directory)
             let directory = try build.directory(at: unit.directory)
-            try states.with(worker) { state in
+            try states.with(worker) { reader in
                 // Whom new files of this directory belong to; told by the first.
                 var owner: FileOwner?
                 for index in unit.entries {
                     try run.stop.check()
                     do {
-                        try place(index, from: source, in: directory, &state, &owner)
+                        try place(index, reader, in: directory, &owner)
                     } catch let error as DiskError {
                         throw error.naming(contents.table.path(of: index))
                     }
@@ -48,10 +46,9 @@ struct StagedTree: Sendable {
             }
         }
         try build.makeHardLinks { link, _ in
-            let source = try contents.directory(at: Int(contents.table[link].parent))
             let directory = try build.directory(at: Int(contents.table[link].parent))
             var owner: FileOwner?
-            try states.with(0) { state in try place(link, from: source, in: directory, &state, &owner) }
+            try states.with(0) { reader in try place(link, reader, in: directory, &owner) }
             note(link, ["hard link (a copy stands in its place)"])
         }
         try build.finishDirectories(
@@ -63,14 +60,8 @@ struct StagedTree: Sendable {
         }
     }
 
-    private struct WorkerState: ~Copyable {
-        let buffer = Buffer(size: 1 << 18)
-        var hash = SHA256()
-    }
-
     private func place(
-        _ index: Int, from source: Directory, in directory: Directory, _ state: inout WorkerState,
-        _ owner: inout FileOwner?
+        _ index: Int, _ reader: any ContentReader, in directory: Directory, _ owner: inout FileOwner?
     ) throws {
         let name = Array(contents.table.path(of: index).name)
         if contents.table[index].kind == .link {
@@ -81,8 +72,7 @@ struct StagedTree: Sendable {
             return
         }
         var file = try NewFile(name, in: directory)
-        try contents.copyFile(
-            index, from: source, to: &file, through: state.buffer.bytes, hash: &state.hash, stop: run.stop)
+        try reader.copy(index, to: &file)
         let now = try owner ?? file.status().owner
         owner = now
         let wanted = attributes.attributes(of: index)

@@ -96,13 +96,13 @@ package enum FileCopy {
     /// Passes all bytes of `source` to `each`.
     package static func read(
         _ source: borrowing OpenFile, through buffer: UnsafeMutableRawBufferPointer, stop: StopFlag,
-        each: (UnsafeRawBufferPointer) -> Void
+        each: (UnsafeRawBufferPointer) throws -> Void
     ) throws {
         while true {
             try stop.check()
             let count = try read(source, into: buffer)
             if count == 0 { return }
-            each(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+            try each(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
         }
     }
 }

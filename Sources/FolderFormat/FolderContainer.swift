@@ -4,91 +4,69 @@ import Disk
 import Model
 import Workers
 
-/// A backup directory: `backups/`, which holds folder backups side by side.
-package struct FolderContainer: Sendable {
-    package let directory: Directory
+/// The folder backups of a backup directory.
+package struct FolderContainer: Container {
+    package let place: BackupDirectory
     let pool: ThreadPool
     let run: RunContext
+
+    var directory: Directory { place.directory }
 
     /// Where the kit has the program: beside the backups, and none of them.
     private static let kitFolder = "bin"
 
-    package init(_ directory: Directory, pool: ThreadPool, in run: RunContext) {
-        self.directory = directory
+    package init(_ place: BackupDirectory, pool: ThreadPool, in run: RunContext) {
+        self.place = place
         self.pool = pool
         self.run = run
     }
 
-    /// Makes what every backup directory has and takes its lock (promise 15); then removes what dead runs left (promise 2).
-    package func lock(holder: String) throws(DiskError) -> Lock {
-        let state = try StateFolder(madeIn: directory)
-        let lock = try state.lock(holder: holder)
-        if try directory.status(of: TreeWalk.marker) == nil {
-            var file = try NewFile(TreeWalk.marker, in: directory)
-            try directory.giveToOwner(file.descriptor)
-            try file.write(Array("This directory holds backups. chastipi-backup never backs it up itself.\n".utf8))
-        }
-        for item in try directory.items() where item.name.starts(with: PartialDirectory.prefix.utf8) {
-            try TreeRemoval.remove(item.name, in: directory)
-        }
-        return lock
-    }
+    package var format: BackupFormat { .folder }
 
-    /// Whether a backup in any local format has this name.
     package func isTaken(_ name: BackupName) throws(DiskError) -> Bool {
-        for file in [name.text, name.text + ".zip"] where try directory.status(of: file.utf8) != nil { return true }
-        return false
+        try directory.status(of: name.text.utf8) != nil
     }
 
-    /// Opens a backup. Throws ``BackupError`` with code `notFound` or `damaged`.
-    package func contents(of name: BackupName) throws -> FolderContents {
-        guard try directory.status(of: name.text.utf8)?.kind == .directory else { throw Self.notFound(name.text) }
+    package func contents(of name: BackupName) throws -> any BackupContents { try folder(name) }
+
+    /// Opens a backup; see ``contents(of:)``.
+    package func folder(_ name: BackupName) throws -> FolderContents {
+        guard try directory.status(of: name.text.utf8)?.kind == .directory else {
+            throw BackupError.noBackup(name.text)
+        }
         let folder: Directory
         do throws(DiskError) {
             folder = try directory.directory(name.text.utf8)
         } catch {
             guard error.code == .notFound else { throw error }
-            throw Self.notFound(name.text)
+            throw BackupError.noBackup(name.text)
         }
-        return try FolderContents(name.text, in: folder, offset: run.clock.offset)
-    }
-
-    package static func notFound(_ name: String) -> BackupError {
-        BackupError(.notFound, "there is no backup '\(printable(name.utf8))'", advice: "'list' shows those there are")
+        do {
+            return try FolderContents(name.text, in: folder, offset: run.clock.offset)
+        } catch let error as BackupError where error.code == .damaged {
+            // Deleted since it was looked up?
+            guard try directory.status(of: name.text.utf8) == nil else { throw error }
+            throw BackupError.noBackup(name.text)
+        }
     }
 
     /// What the next backup needs to know of this one; nil if that is not known any more.
     package func seen(_ name: BackupName, _ manifest: Manifest) throws(DiskError) -> SeenRecords? {
-        try StateFolder(existingIn: directory)?.seen(name, seal: manifest.seal, count: manifest.table.count)
+        try place.state()?.seen(name, seal: manifest.seal, count: manifest.table.count)
     }
 
     /// What the next backup needs to know of this one's databases.
     package func databases(_ name: BackupName, _ manifest: Manifest) throws(DiskError) -> DatabaseStates? {
-        try StateFolder(existingIn: directory)?.databases(name, seal: manifest.seal)
+        try place.state()?.databases(name, seal: manifest.seal)
     }
-
-    /// A directory for files that are made before they are moved into a backup. The container's lock is held.
-    package func makeScratch(for what: String) throws(DiskError) -> PartialDirectory {
-        try PartialDirectory(what, token: run.randomHex(bytes: 4), in: directory)
-    }
-
-    /// What makes a backup durable whose first bytes are written before ``write(_:as:items:excludedItems:details:databases:durability:)``.
-    package func durability() throws(DiskError) -> Durability { try Durability(in: directory) }
 }
 
 // Listing.
 extension FolderContainer {
-    package struct Listing: Sendable {
-        /// In no particular order.
-        package var backups: [Backup] = []
-        /// What looks like a backup and is none, with the reason.
-        package var foreign: [(name: String, reason: String)] = []
-    }
-
     /// All backups, from their metadata and from what is known beside them; their content is not read.
-    package func backups() throws -> Listing {
-        var listing = Listing()
-        let state = try StateFolder(existingIn: directory)
+    package func backups() throws -> BackupListing {
+        var listing = BackupListing()
+        let state = try place.state()
         for item in try directory.items() where item.name.first != UInt8(ascii: ".") {
             guard try directory.kind(of: item) == .directory else { continue }
             let text = printable(item.name)
@@ -131,7 +109,7 @@ extension FolderContainer {
         } catch let error as MetadataError {
             backup.state = .damaged("\(BackupMetadata.fileName): \(error)")
         }
-        if backup.state == .unverified, let record = state?.verification(name), record.seal == seal {
+        if backup.state == .unverified, let record = state?.verification(name.text), record.seal == seal {
             if let damage = record.damage {
                 backup.state = .damaged(damage)
             } else if record.percent >= 100 {

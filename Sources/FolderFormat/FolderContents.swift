@@ -9,6 +9,7 @@ import Workers
 package struct FolderContents: Sendable {
     package let name: String
     package let directory: Directory
+    package let identity: FileIdentity
     package let metadata: BackupMetadata
     /// Nil for a backup of the original tool.
     package let manifest: Manifest?
@@ -19,6 +20,7 @@ package struct FolderContents: Sendable {
     package init(_ name: String, in directory: Directory, offset: (Timestamp) -> Int) throws {
         self.name = name
         self.directory = directory
+        identity = try directory.status().identity
         let bytes = try Self.read(BackupMetadata.fileName, of: directory, named: name, limit: BackupMetadata.sizeLimit)
         let manifest = try Self.readManifest(of: directory, named: name)
         self.manifest = manifest
@@ -71,12 +73,6 @@ package struct FolderContents: Sendable {
         }
     }
 
-    static func damaged(_ name: String, _ what: String) -> BackupError {
-        BackupError(
-            .damaged, "the backup '\(name)' is damaged: \(what)",
-            advice: "Use another backup; 'verify --all' tells which are whole")
-    }
-
     /// Nil if there is no such file.
     static func read(_ file: String, of directory: Directory, named name: String, limit: Int) throws -> [UInt8]? {
         do throws(DiskError) {
@@ -105,7 +101,7 @@ package struct FolderContents: Sendable {
     }
 
     /// The directory with this index in the table.
-    package func directory(at index: Int) throws -> Directory {
+    func directory(at index: Int) throws -> Directory {
         do throws(DiskError) {
             return try directory.directory(at: table.path(of: index))
         } catch {
@@ -113,35 +109,92 @@ package struct FolderContents: Sendable {
             throw Self.damaged(name, "\(table.path(of: index)) is no directory")
         }
     }
+}
 
-    /// Copies a file to `target` and checks size and SHA-256 on the way (promise 6). `source` is its directory in here.
-    package func copyFile(
-        _ index: Int, from source: Directory, to target: inout NewFile, through buffer: UnsafeMutableRawBufferPointer,
-        hash: inout SHA256, stop: StopFlag
-    ) throws {
-        let path = table.path(of: index)
-        do {
-            let file = try OpenFile(path.name, in: source)
-            let status = try file.status()
-            guard status.kind == .file else { throw Self.damaged(name, "\(path) is no regular file") }
+extension FolderContents: BackupContents {
+    package var format: BackupFormat { .folder }
+    package var seal: SHA256Digest? { manifest?.seal }
+
+    package func makeReader(stop: StopFlag) -> sending any ContentReader { FolderReader(self, stop: stop) }
+}
+
+/// Reads files of a folder backup; the last one's directory stays open.
+private final class FolderReader: ContentReader {
+    private let contents: FolderContents
+    private let stop: StopFlag
+    private let buffer = Buffer(size: 1 << 18)
+    private var hash = SHA256()
+    private var last: (index: Int, directory: Directory)?
+
+    init(_ contents: FolderContents, stop: StopFlag) {
+        self.contents = contents
+        self.stop = stop
+    }
+
+    func copy(_ index: Int, to target: inout NewFile) throws {
+        let isSparse = contents.table[index].flags.contains(.sparse)
+        try checking(index) { file, size in
             try FileCopy.copy(
-                file, size: status.size, to: &target, through: buffer, isSparse: table[index].flags.contains(.sparse),
-                stop: stop
+                file, size: size, to: &target, through: buffer.bytes, isSparse: isSparse, stop: stop
             ) { hash.update($0) }
+            return target.size
+        }
+    }
+
+    func read(_ index: Int, _ each: (UnsafeRawBufferPointer) throws -> Void) throws {
+        try checking(index) { file, _ in
+            var size: UInt64 = 0
+            try FileCopy.read(file, through: buffer.bytes, stop: stop) { bytes in
+                hash.update(bytes)
+                size += UInt64(bytes.count)
+                try each(bytes)
+            }
+            return size
+        }
+    }
+
+    func head(of index: Int, count: Int) throws -> [UInt8] {
+        let file = try open(index)
+        return try file.bytes(at: 0, count: count)
+    }
+
+    private func open(_ index: Int) throws -> OpenFile {
+        let parent = Int(contents.table[index].parent)
+        if last?.index != parent { last = (parent, try contents.directory(at: parent)) }
+        guard let directory = last?.directory else { throw missing(index) }
+        do throws(DiskError) {
+            return try OpenFile(contents.table.withName(of: index) { Array($0) }, in: directory)
+        } catch {
+            throw error.code == .notFound || error.code == .isLink ? missing(index) : error
+        }
+    }
+
+    private func missing(_ index: Int) -> BackupError {
+        FolderContents.damaged(contents.name, "\(contents.table.path(of: index)) is missing or no file")
+    }
+
+    /// Calls `body` with the open file and its size; it hashes what it reads and returns how much that was.
+    private func checking(_ index: Int, _ body: (borrowing OpenFile, UInt64) throws -> UInt64) throws {
+        let (table, name) = (contents.table, contents.name)
+        var size: UInt64 = 0
+        do {
+            let file = try open(index)
+            let status = try file.status()
+            guard status.kind == .file else {
+                throw FolderContents.damaged(name, "\(table.path(of: index)) is no regular file")
+            }
+            size = try body(file, status.size)
         } catch let error as SourceUnreadable {
             hash.reset()
-            throw Self.damaged(name, "\(path) cannot be read: \(error.cause.reason)")
-        } catch let error as DiskError where error.code == .notFound || error.code == .isLink {
-            hash.reset()
-            throw Self.damaged(name, "\(path) is missing or no file")
+            throw FolderContents.damaged(name, "\(table.path(of: index)) cannot be read: \(error.cause.reason)")
         } catch {
             hash.reset()
             throw error
         }
         let digest = hash.finish()
         guard table[index].flags.contains(.hashed) else { return }
-        guard target.size == table[index].size, digest == table[index].digest else {
-            throw Self.damaged(name, "the content of \(path) is not what was backed up")
+        guard size == table[index].size, digest == table[index].digest else {
+            throw FolderContents.damaged(name, "the content of \(table.path(of: index)) is not what was backed up")
         }
     }
 }

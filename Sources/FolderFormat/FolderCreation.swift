@@ -5,47 +5,35 @@ import Model
 import Workers
 
 extension FolderContainer {
-    /// What was made.
-    package struct Created: Sendable {
-        package let backup: Backup
-        package let metadata: BackupMetadata
-    }
-
-    /// Writes a backup: visible under its name only when it is complete and durable (promise 1). The container's lock is held.
-    ///
-    /// `details` says what is recorded besides what the writing itself tells.
-    package func write(
-        _ plan: SourcePlan, as new: NewBackup, items: [EntryPath], excludedItems: [String],
-        details: BackupMetadata.Details, databases: DatabaseStates = DatabaseStates(), durability: Durability? = nil
-    ) throws -> Created {
-        if try isTaken(new.name) {
-            throw BackupError(.nameTaken, "there is a backup '\(new.name)' already", advice: "Choose another --name")
-        }
-        try checkSpace(for: plan)
-        let durability = try durability ?? Durability(in: directory)
+    package func write(_ plan: SourcePlan, as new: NewBackup, recording: Recording) throws -> CreatedBackup {
+        try place.checkFree(new.name)
+        let needed = SpaceNeeded(for: plan, blockSize: try FileSystemTraits(of: directory).blockSize)
+        try place.checkSpace(bytes: needed.bytes, inodes: needed.inodes)
+        let durability = try recording.durability ?? Durability(in: directory)
         let began = run.clock.monotonic()
         var partial = try PartialDirectory(new.name.text, token: run.randomHex(bytes: 4), in: directory)
         let finished: (metadata: BackupMetadata, seal: SHA256Digest, table: EntryTable)
         do {
             let written = try FolderWriter(plan, to: partial.directory, pool: pool, in: run).write()
             let metadata = BackupMetadata(
-                backupName: new.name.text, time: new.time, items: items, excludedItems: excludedItems,
-                details: fill(details, from: written, as: new, parent: plan.parent, since: began))
+                backupName: new.name.text, time: new.time, items: recording.items,
+                excludedItems: recording.excludedItems,
+                details: fill(recording.details, from: written, as: new, parent: plan.parent, since: began))
             let seal = try seal(written, metadata, in: partial.directory, root: plan.table)
             finished = (metadata, seal, written.table)
             try run.stop.check()
         } catch {
             partial.discard()
-            throw spaceError(error)
+            throw place.spaceError(error)
         }
         run.report(.started(.syncing, entries: 0, bytes: 0))
         do {
             try partial.publish(as: new.name.text, durability: durability)
         } catch {
-            throw spaceError(error)
+            throw place.spaceError(error)
         }
-        remember(finished.table, databases, seal: finished.seal, name: new.name, reading: plan.reading)
-        return Created(backup: summary(new, finished.metadata, finished.seal), metadata: finished.metadata)
+        remember(finished.table, recording.databases, seal: finished.seal, name: new.name, reading: plan.reading)
+        return CreatedBackup(summary(new, finished.metadata, finished.seal), finished.metadata)
     }
 
     private func fill(
@@ -123,39 +111,6 @@ extension FolderContainer {
             name: new.name, format: .folder, origin: .ours, time: new.time, trigger: new.trigger, tags: new.tags,
             isIncomplete: metadata.details?.isIncomplete ?? false, entries: metadata.details?.entries,
             bytes: metadata.details?.bytes, seal: seal)
-    }
-
-    // MARK: Space (promise 5)
-
-    private func checkSpace(for plan: SourcePlan) throws {
-        let traits = try FileSystemTraits(of: directory)
-        if traits.isReadOnly {
-            throw BackupError(
-                .system, "the backup directory is on a read-only file system", advice: "Remount it, or use --backup-dir"
-            )
-        }
-        let needed = SpaceNeeded(for: plan, blockSize: traits.blockSize)
-        if needed.bytes > traits.freeBytes { throw noSpace(needs: needed.bytes, free: traits.freeBytes) }
-        if let free = traits.freeEntries, needed.inodes > free {
-            throw BackupError(
-                .noSpace,
-                "no space: the backup needs \(needed.inodes) inodes, the backup directory's file system has \(free) free",
-                advice: "Delete old backups")
-        }
-    }
-
-    private func noSpace(needs: UInt64, free: UInt64) -> BackupError {
-        BackupError(
-            .noSpace,
-            "no space: the backup needs \(ByteCount(needs)), the backup directory has \(ByteCount(free)) free",
-            advice: "Free space or delete old backups")
-    }
-
-    private func spaceError(_ error: any Error) -> any Error {
-        guard let disk = error as? DiskError, disk.code == .noSpace else { return error }
-        return BackupError(
-            .noSpace, "no space: the backup directory's file system is full (\(disk))",
-            advice: "Free space or delete old backups. Nothing of this one was left behind")
     }
 }
 

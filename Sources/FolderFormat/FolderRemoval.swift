@@ -3,12 +3,14 @@ import Disk
 import Model
 
 extension FolderContainer {
-    /// Removes a backup whole (promise 13): first out of sight, durably, and only then piece by piece. The container's lock is held.
+    /// First out of sight, durably, and only then piece by piece.
     ///
     /// An error before it is out of sight leaves it as it was; after that what is left is removed by the next run.
     package func remove(_ name: BackupName) throws {
-        guard try directory.status(of: name.text.utf8)?.kind == .directory else { throw Self.notFound(name.text) }
-        let hidden = Array("\(PartialDirectory.prefix)\(name.text).\(run.randomHex(bytes: 4))".utf8)
+        guard try directory.status(of: name.text.utf8)?.kind == .directory else {
+            throw BackupError.noBackup(name.text)
+        }
+        let hidden = place.hiddenName(for: name.text)
         let mode = try directory.status(of: name.text.utf8)?.mode ?? 0o700
         // Its `..` changes, for which its owner needs the right to write.
         if mode & 0o200 == 0 { try directory.setMode(mode | 0o700, of: name.text.utf8) }
@@ -22,7 +24,7 @@ extension FolderContainer {
         }
         do {
             try TreeRemoval.remove(hidden, in: directory)
-            try StateFolder(existingIn: directory)?.forget(name)
+            try place.state()?.forget(name.text)
         } catch {
             run.report(
                 .warning("'\(name)' is deleted, but not all of its space is free yet: \(error). The next run goes on"))

@@ -4,23 +4,15 @@ import Disk
 import Model
 import Workers
 
-/// What backups occupy: files are shared between them by hard links.
-package struct FolderSizes: Sendable {
-    /// What deleting a backup alone would free, by name.
-    package fileprivate(set) var alone: [String: UInt64] = [:]
-    /// What all backups occupy together.
-    package fileprivate(set) var together: UInt64 = 0
-}
-
 extension FolderContainer {
     /// Measures with stat alone, no content is read; what was measured is remembered as long as the set of backups stays
     /// the same.
-    package func sizes(of backups: [Backup]) throws -> FolderSizes {
+    package func sizes(of backups: [Backup]) throws -> BackupSizes {
         let key = Self.key(of: backups)
-        let state = try StateFolder(existingIn: directory)
-        if let known = state?.sizes().flatMap({ FolderSizes(remembered: $0, key: key) }) { return known }
+        let state = try place.state()
+        if let known = state?.sizes().flatMap({ BackupSizes(remembered: $0, key: key) }) { return known }
         let shares = try pool.map(backups.count) { _, index in try measure(backups[index]) }
-        var sizes = FolderSizes()
+        var sizes = BackupSizes()
         for (backup, share) in zip(backups, shares) { sizes.alone[backup.name.text] = share.alone }
         sizes.together = UInt64(min(shares.reduce(0) { $0 + $1.part }.rounded(), Double(Int64.max)))
         do throws(DiskError) {
@@ -93,7 +85,7 @@ extension FolderContainer {
     }
 }
 
-extension FolderSizes {
+extension BackupSizes {
     fileprivate init?(remembered bytes: [UInt8], key: String) {
         let value: JSONValue
         do throws(JSONError) {
@@ -104,6 +96,7 @@ extension FolderSizes {
         guard value["key"]?.stringValue == key, let together = value["together"]?.unsignedValue,
             let members = value["alone"]?.objectValue
         else { return nil }
+        self.init()
         self.together = together
         for member in members { alone[member.key] = member.value.unsignedValue }
     }

@@ -5,41 +5,29 @@ import Model
 import Synchronization
 import Workers
 
-extension FolderContainer {
-    /// What reading a backup back told.
-    package struct Verified: Sendable {
-        package var findings: [Finding] = []
-        /// Files and bytes that were read.
-        package var files = 0
-        package var bytes: UInt64 = 0
+extension FolderContents {
+    package func verify(
+        percent: Double, choice: UInt64, pool: ThreadPool, in run: RunContext
+    ) throws -> VerifiedBackup {
+        try FolderVerification(contents: self, pool: pool, run: run).verify(Sample(percent: percent, choice: choice))
     }
+}
 
-    /// Reads a backup and compares every byte with its manifest, or so many `percent` of its files; `choice` picks which.
-    package func verify(_ contents: FolderContents, percent: Double, choice: UInt64) throws -> Verified {
+/// Reads a folder back and compares it with its manifest.
+private struct FolderVerification {
+    let contents: FolderContents
+    let pool: ThreadPool
+    let run: RunContext
+
+    func verify(_ sample: Sample) throws -> VerifiedBackup {
         let found = try scan(contents)
         var comparison = FolderComparison(contents, found.table)
         comparison.walk()
         for problem in found.problems {
             comparison.findings.append(Finding(.damage, problem.path.description, "cannot be read: \(problem.reason)"))
         }
-        var files = comparison.files
-        if percent < 100 {
-            let limit = UInt64(percent / 100 * Double(UInt32.max))
-            files = files.filter { Self.scatter(UInt64($0.found) &+ choice) & 0xffff_ffff <= limit }
-        }
+        let files = comparison.files.filter { sample.contains($0.found) }
         return try read(files, contents, found.table, comparison.findings)
-    }
-
-    /// Records what a verification found, so that listings can tell.
-    package func remember(_ verified: Verified, of name: BackupName, seal: SHA256Digest, percent: Double) {
-        let damage = verified.findings.first { $0.severity == .damage }.map { "\($0.subject): \($0.message)" }
-        do {
-            try StateFolder(existingIn: directory)?.write(
-                .init(seal: seal, time: run.now(), percent: percent, damage: damage), of: name)
-        } catch {
-            // A read-only medium, or not our directory: less is known then, nothing is lost.
-            run.report(.note("the result of the verification could not be recorded"))
-        }
     }
 
     private func scan(_ contents: FolderContents) throws -> SourceScan.Result {
@@ -51,27 +39,14 @@ extension FolderContainer {
         return try SourceScan.run(walk, pool: pool, in: run)
     }
 
-    /// Spreads numbers evenly (the finalizer of SplitMix64).
-    private static func scatter(_ value: UInt64) -> UInt64 {
-        var z = value &+ 0x9e37_79b9_7f4a_7c15
-        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return z ^ z >> 31
-    }
-
-    private struct State: ~Copyable {
-        let buffer = Buffer(size: 1 << 18)
-        var hash = SHA256()
-    }
-
     /// Largest first, so that no thread ends with a large file while the others have nothing left to do.
     private func read(
         _ files: [FolderComparison.File], _ contents: FolderContents, _ found: EntryTable, _ findings: [Finding]
-    ) throws -> Verified {
+    ) throws -> VerifiedBackup {
         let files = files.sorted { found[$0.found].size > found[$1.found].size }
         let total = files.map { found[$0.found].size }.saturatingSum()
         let meter = ProgressMeter(.verifying, entries: files.count, bytes: total, in: run)
-        let states = PerWorker(pool) { State() }
+        let states = PerWorker(pool) { ReadBuffer() }
         let results = try pool.map(files.count) { worker, number in
             let file = files[number]
             try run.stop.check()
@@ -81,14 +56,14 @@ extension FolderContainer {
             meter.advance(entries: 1, bytes: found[file.found].size) { found.path(of: file.found) }
             return findings
         }
-        var verified = Verified(findings: findings, files: files.count, bytes: total)
+        var verified = VerifiedBackup(findings: findings, files: files.count, bytes: total)
         verified.findings += results.flatMap { $0 }
         verified.findings.sort { ($0.subject, $0.message) < ($1.subject, $1.message) }
         return verified
     }
 
     private func read(
-        _ file: FolderComparison.File, _ contents: FolderContents, _ found: EntryTable, _ state: inout State
+        _ file: FolderComparison.File, _ contents: FolderContents, _ found: EntryTable, _ state: inout ReadBuffer
     ) throws -> [Finding] {
         let path = found.path(of: file.found)
         do {

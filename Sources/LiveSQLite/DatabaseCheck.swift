@@ -13,28 +13,25 @@ package struct DatabaseCheck {
         self.run = run
     }
 
-    /// What is wrong with the database `name` in `directory`, as clauses; its logs are taken over, if they are stored.
-    package func problems(of name: [UInt8], in directory: Directory) throws -> [String] {
-        let copy = "checked.db"
-        defer { remove(copy) }
+    /// What is wrong with a database, as clauses; its logs are taken over, if they are stored. `copy` writes what is stored
+    /// under its name with a suffix into a file, and returns whether there is such a thing.
+    package func problems(copy: (_ suffix: String, _ target: inout NewFile) throws -> Bool) throws -> [String] {
+        let name = "checked.db"
+        defer { remove(name) }
         do {
-            _ = try scratch.copyFile(name, of: directory, as: copy, stop: run.stop)
-            for suffix in ["-wal", "-journal"] {
-                let log = name + Array(suffix.utf8)
-                guard log.count <= 255, try directory.status(of: log)?.kind == .file else { continue }
-                _ = try scratch.copyFile(log, of: directory, as: copy + suffix, stop: run.stop)
+            for suffix in ["", "-wal", "-journal"] {
+                var file = try NewFile((name + suffix).utf8, in: scratch)
+                if try !copy(suffix, &file) { try scratch.unlink((name + suffix).utf8) }
             }
             var configuration = Configuration()
             configuration.foreignKeysEnabled = false
             let queue = try DatabaseQueue(
-                path: DatabaseFile.uri(copy.utf8, in: scratch, ""), configuration: configuration)
+                path: DatabaseFile.uri(name.utf8, in: scratch, ""), configuration: configuration)
             let lines = try queue.read { try String.fetchAll($0, sql: "PRAGMA integrity_check(10)") }
             try queue.close()
             return lines.filter { $0 != "ok" }.map { printable($0.utf8) }
         } catch let error as DatabaseError {
             return ["it cannot be opened: \(printable((error.message ?? "\(error.resultCode.rawValue)").utf8))"]
-        } catch let error as SourceUnreadable {
-            return ["it cannot be read: \(error.cause.reason)"]
         }
     }
 

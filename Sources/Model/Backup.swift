@@ -1,6 +1,15 @@
 /// How a backup is kept.
 public enum BackupFormat: String, Sendable, CaseIterable {
     case folder
+    case zip
+
+    /// What a backup is called in its backup directory.
+    package func fileName(of name: BackupName) -> String {
+        switch self {
+        case .folder: name.text
+        case .zip: name.text + ".zip"
+        }
+    }
 }
 
 /// Why a backup was made.

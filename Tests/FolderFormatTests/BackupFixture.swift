@@ -14,6 +14,7 @@ final class BackupFixture {
     let testRun = TestRun()
     let run: RunContext
     let pool: ThreadPool
+    let directory: BackupDirectory
     let container: FolderContainer
 
     /// - Parameter base: where both lie, unless `backupsIn` says otherwise for the backups.
@@ -22,7 +23,8 @@ final class BackupFixture {
         backups = try TemporaryTree(in: backupsIn ?? base)
         run = testRun.context(threads: threads, ahead: ahead)
         pool = ThreadPool(threads: threads)
-        container = FolderContainer(backups.directory, pool: pool, in: run)
+        directory = BackupDirectory(backups.directory, in: run)
+        container = FolderContainer(directory, pool: pool, in: run)
     }
 
     /// Scans the source, the whole of which is the item, and joins it with the parent.
@@ -50,7 +52,7 @@ final class BackupFixture {
     }
 
     @discardableResult
-    func create(_ name: String, after parent: String? = nil, isFull: Bool = false) throws -> FolderContainer.Created {
+    func create(_ name: String, after parent: String? = nil, isFull: Bool = false) throws -> CreatedBackup {
         let lock = try lock()
         let created = try write(try plan(after: parent, isFull: isFull), as: name)
         _ = consume lock
@@ -64,12 +66,12 @@ final class BackupFixture {
             if try isFree() { break }
             usleep(10_000)
         }
-        return try container.lock(holder: "test")
+        return try directory.lock(holder: "test")
     }
 
     private func isFree() throws -> Bool {
         do throws(DiskError) {
-            let lock = try container.lock(holder: "test")
+            let lock = try directory.lock(holder: "test")
             _ = consume lock
             return true
         } catch {
@@ -78,17 +80,17 @@ final class BackupFixture {
         }
     }
 
-    func write(_ plan: SourcePlan, as name: String) throws -> FolderContainer.Created {
+    func write(_ plan: SourcePlan, as name: String) throws -> CreatedBackup {
         var details = BackupMetadata.Details()
         details.host = "here"
         details.toolVersion = "0"
         return try container.write(
-            plan, as: NewBackup(name: try BackupName(name), time: run.now()), items: [.root], excludedItems: [],
-            details: details)
+            plan, as: NewBackup(name: try BackupName(name), time: run.now()),
+            recording: Recording(items: [.root], excludedItems: [], details: details))
     }
 
     func contents(_ name: String) throws -> FolderContents {
-        try container.contents(of: BackupName(name))
+        try container.folder(BackupName(name))
     }
 
     /// Everything that is wrong with a backup, as text; damage that keeps it from being opened too.
@@ -98,10 +100,14 @@ final class BackupFixture {
 
     func findings(_ name: String) throws -> [Finding] {
         do {
-            return try container.verify(try contents(name), percent: 100, choice: 0).findings
+            return try verify(name).findings
         } catch let error as BackupError where error.code == .damaged || error.code == .notFound {
             return [Finding(.damage, name, error.message)]
         }
+    }
+
+    func verify(_ name: String, percent: Double = 100, choice: UInt64 = 0) throws -> VerifiedBackup {
+        try contents(name).verify(percent: percent, choice: choice, pool: pool, in: run)
     }
 
     /// The path of a backup's entry in the backup directory.
@@ -128,14 +134,10 @@ final class BackupFixture {
         let contents = try contents(name)
         let build = TreeBuild(Array(0..<contents.table.count), of: contents.table, in: target.directory)
         try build.makeDirectories(forEach: pool.forEach)
-        let buffer = Buffer(size: 1 << 16)
-        var hash = SHA256()
+        let reader = contents.makeReader(stop: run.stop)
         for unit in build.units {
-            let from = try contents.directory(at: unit.directory)
             let to = try build.directory(at: unit.directory)
-            for index in unit.entries {
-                try place(index, of: contents, from: from, to: to, through: buffer.bytes, &hash)
-            }
+            for index in unit.entries { try place(index, of: contents, through: reader, to: to) }
         }
         try build.makeHardLinks { _, _ in }
         let attributes: @Sendable (Int) -> Attributes = contents.table.attributes(of:)
@@ -148,8 +150,7 @@ final class BackupFixture {
     }
 
     private func place(
-        _ index: Int, of contents: FolderContents, from: Directory, to: Directory,
-        through buffer: UnsafeMutableRawBufferPointer, _ hash: inout SHA256
+        _ index: Int, of contents: FolderContents, through reader: any ContentReader, to: Directory
     ) throws {
         let name = Array(contents.table.path(of: index).name)
         let attributes = contents.table.attributes(of: index)
@@ -159,7 +160,7 @@ final class BackupFixture {
             return
         }
         var file = try NewFile(name, in: to)
-        try contents.copyFile(index, from: from, to: &file, through: buffer, hash: &hash, stop: run.stop)
+        try reader.copy(index, to: &file)
         _ = try FileAttributes.apply(
             attributes, to: file.descriptor, now: try file.status().owner, ownership: .byNumber())
     }

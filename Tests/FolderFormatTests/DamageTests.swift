@@ -167,14 +167,14 @@ import Workers
         for number in 0..<400 { try fixture.source.write("f\(number)", "\(number)") }
         try fixture.create("one")
         let contents = try fixture.contents("one")
-        let first = try fixture.container.verify(contents, percent: 25, choice: 1)
+        let first = try contents.verify(percent: 25, choice: 1, pool: fixture.pool, in: fixture.run)
         #expect(60..<140 ~= first.files)
         #expect(first.findings == [])
-        let second = try fixture.container.verify(contents, percent: 25, choice: 1)
+        let second = try contents.verify(percent: 25, choice: 1, pool: fixture.pool, in: fixture.run)
         #expect(first.files == second.files)
         // Whatever is read, what is there and how large it is always is compared.
         try fixture.backups.remove(entry("one/f7"))
-        let third = try fixture.container.verify(contents, percent: 0.001, choice: 1)
+        let third = try contents.verify(percent: 0.001, choice: 1, pool: fixture.pool, in: fixture.run)
         #expect(third.findings.map(\.subject) == ["f7"])
     }
 
@@ -187,7 +187,8 @@ import Workers
         let contents = try fixture.contents("one")
         var found: Set<String> = []
         for choice in 0..<60 {
-            let verified = try fixture.container.verify(contents, percent: 20, choice: UInt64(choice) &* 0x9e37_79b9)
+            let verified = try contents.verify(
+                percent: 20, choice: UInt64(choice) &* 0x9e37_79b9, pool: fixture.pool, in: fixture.run)
             found.formUnion(verified.findings.filter { $0.severity == .damage }.map(\.subject))
         }
         #expect(found.count == 50)

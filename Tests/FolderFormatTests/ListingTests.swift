@@ -39,8 +39,8 @@ import Testing
         let seal = try #require(try fixture.create("one").backup.seal)
         let name = try BackupName("one")
         func verify(percent: Double = 100) throws {
-            let verified = try fixture.container.verify(try fixture.contents("one"), percent: percent, choice: 0)
-            fixture.container.remember(verified, of: name, seal: seal, percent: percent)
+            let verified = try fixture.verify("one", percent: percent)
+            fixture.directory.remember(verified, of: name.text, seal: seal, percent: percent)
         }
         try verify(percent: 50)
         #expect(try backup(fixture, "one").state == .unverified)
@@ -139,7 +139,7 @@ import Testing
         try fixture.source.write("kept", String(repeating: "k", count: 100_000))
         try fixture.source.write("first", String(repeating: "f", count: 50_000))
         try fixture.create("one")
-        func sizes() throws -> FolderSizes {
+        func sizes() throws -> BackupSizes {
             try fixture.container.sizes(of: fixture.container.backups().backups)
         }
         #expect(try 150_000..<200_000 ~= #require(sizes().alone["one"]))
@@ -168,9 +168,9 @@ import Testing
             defer { _ = try? ToolRun.run("mount", ["-o", "remount,rw", system.path]) }
             #expect(try fixture.container.backups().backups.count == 1)
             #expect(try fixture.container.sizes(of: fixture.container.backups().backups).alone["one"] != nil)
-            let verified = try fixture.container.verify(try fixture.contents("one"), percent: 100, choice: 0)
+            let verified = try fixture.verify("one")
             #expect(verified.findings == [])
-            fixture.container.remember(verified, of: try BackupName("one"), seal: seal, percent: 100)
+            fixture.directory.remember(verified, of: "one", seal: seal, percent: 100)
             let before = try TreeSnapshot(of: fixture.source.directory)
             #expect(try before.differences(from: fixture.restored("one")) == [])
             #expect(throws: (any Error).self) { try fixture.create("two") }

@@ -49,9 +49,9 @@ import Testing
 
     @Test func theSecondRunIsToldWhoHoldsTheLock() throws {
         let fixture = try BackupFixture()
-        let lock = try fixture.container.lock(holder: "pid 7, create, since 12:00")
+        let lock = try fixture.directory.lock(holder: "pid 7, create, since 12:00")
         let error = #expect(throws: DiskError.self) {
-            let second = try fixture.container.lock(holder: "another")
+            let second = try fixture.directory.lock(holder: "another")
             _ = consume second
         }
         #expect(error?.code == .locked)

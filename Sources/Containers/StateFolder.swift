@@ -1,5 +1,4 @@
 import Codec
-import Containers
 import Disk
 import Model
 
@@ -10,16 +9,16 @@ package struct StateFolder: Sendable {
     private let directory: Directory
 
     /// Nil if there is none.
-    init?(existingIn backups: Directory) throws(DiskError) {
+    package init?(existingIn backups: Directory) throws(DiskError) {
         guard try backups.status(of: Self.name.utf8) != nil else { return nil }
         directory = try backups.directory(Self.name.utf8)
     }
 
-    init(madeIn backups: Directory) throws(DiskError) {
+    package init(madeIn backups: Directory) throws(DiskError) {
         directory = try backups.directory(making: Self.name.utf8)
     }
 
-    func lock(holder: String) throws(DiskError) -> Lock {
+    package func lock(holder: String) throws(DiskError) -> Lock {
         try Lock("lock".utf8, in: directory, mode: .exclusive, holder: holder)
     }
 
@@ -42,20 +41,20 @@ package struct StateFolder: Sendable {
 
     // MARK: What the next backup needs
 
-    func seen(_ name: BackupName, seal: SHA256Digest, count: Int) -> SeenRecords? {
+    package func seen(_ name: BackupName, seal: SHA256Digest, count: Int) -> SeenRecords? {
         guard let bytes = known("\(name.text).seen", limit: 1 << 31) else { return nil }
         return SeenRecords(bytes, seal: seal, count: count)
     }
 
-    func writeSeen(_ bytes: [UInt8], of name: BackupName) throws(DiskError) {
+    package func writeSeen(_ bytes: [UInt8], of name: BackupName) throws(DiskError) {
         try directory.replaceCache("\(name.text).seen", with: bytes)
     }
 
-    func databases(_ name: BackupName, seal: SHA256Digest) -> DatabaseStates? {
+    package func databases(_ name: BackupName, seal: SHA256Digest) -> DatabaseStates? {
         known("\(name.text).databases", limit: 16 << 20).flatMap { DatabaseStates($0, seal: seal) }
     }
 
-    func write(_ databases: DatabaseStates, seal: SHA256Digest, of name: BackupName) throws(DiskError) {
+    package func write(_ databases: DatabaseStates, seal: SHA256Digest, of name: BackupName) throws(DiskError) {
         try directory.replaceCache("\(name.text).databases", with: databases.encoded(seal: seal))
     }
 
@@ -63,15 +62,15 @@ package struct StateFolder: Sendable {
 
     /// What a verification found, bound to the manifest's seal.
     package struct VerificationRecord: Sendable, Equatable {
-        var seal: SHA256Digest
-        var time: LocalTime
-        var percent: Double
+        package var seal: SHA256Digest
+        package var time: LocalTime
+        package var percent: Double
         /// The first damage, as a clause; nil if there was none.
-        var damage: String?
+        package var damage: String?
     }
 
-    func verification(_ name: BackupName) -> VerificationRecord? {
-        guard let bytes = known("\(name.text).verified", limit: 65_536), let value = json(bytes),
+    package func verification(_ file: String) -> VerificationRecord? {
+        guard let bytes = known("\(file).verified", limit: 65_536), let value = json(bytes),
             let hex = value["seal"]?.stringValue,
             let seal = SHA256Digest(hex: Array(hex.utf8)), let text = value["time"]?.stringValue,
             let time = LocalTime(rfc3339: text), let percent = value["percent"]?.doubleValue
@@ -83,9 +82,9 @@ package struct StateFolder: Sendable {
         return VerificationRecord(seal: seal, time: time, percent: percent, damage: damage)
     }
 
-    func write(_ record: VerificationRecord, of name: BackupName) throws(DiskError) {
+    package func write(_ record: VerificationRecord, of file: String) throws(DiskError) {
         // A part that was right says nothing of the rest: it takes neither known damage nor a full verification away.
-        let known = verification(name)
+        let known = verification(file)
         if record.damage == nil, record.percent < 100, let known, known.seal == record.seal,
             known.damage != nil || known.percent >= record.percent
         {
@@ -96,24 +95,24 @@ package struct StateFolder: Sendable {
             .init("percent", JSONNumber(record.percent).map { .number($0) } ?? 100),
             .init("damage", record.damage.map { .string($0) } ?? .null),
         ])
-        try directory.replaceCache("\(name.text).verified", with: value.encode(pretty: true))
+        try directory.replaceCache("\(file).verified", with: value.encode(pretty: true))
     }
 
-    /// Forgets what is known of a backup that is gone.
-    func forget(_ name: BackupName) throws(DiskError) {
+    /// Forgets what is known of a backup that is gone. `file`: what it was called in the backup directory.
+    package func forget(_ file: String) throws(DiskError) {
         for suffix in ["seen", "databases", "verified"] {
-            let file = Array("\(name.text).\(suffix)".utf8)
-            if try directory.status(of: file) != nil { try directory.unlink(file) }
+            let known = Array("\(file).\(suffix)".utf8)
+            if try directory.status(of: known) != nil { try directory.unlink(known) }
         }
     }
 
     // MARK: Sizes
 
-    func sizes() -> [UInt8]? {
+    package func sizes() -> [UInt8]? {
         known("sizes", limit: 16 << 20)
     }
 
-    func writeSizes(_ bytes: [UInt8]) throws(DiskError) {
+    package func writeSizes(_ bytes: [UInt8]) throws(DiskError) {
         try directory.replaceCache("sizes", with: bytes)
     }
 }

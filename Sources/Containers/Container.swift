@@ -1,0 +1,73 @@
+import Disk
+import Model
+
+/// A place that holds backups of one format. What formats share stands here; which of them there are only the library's
+/// ``LocalBackups`` knows.
+package protocol Container: Sendable {
+    var format: BackupFormat { get }
+
+    /// Whether something stands where the backup of this name would.
+    func isTaken(_ name: BackupName) throws(DiskError) -> Bool
+
+    /// All backups, from what can be known without reading their content.
+    func backups() throws -> BackupListing
+
+    /// Opens a backup. Throws ``BackupError`` with code `notFound`, `damaged`, `refused` or `wrongPassword`.
+    func contents(of name: BackupName) throws -> any BackupContents
+
+    /// Writes a backup: visible under its name only when it is complete and durable (promise 1). The backup directory's
+    /// lock is held, and the name is free.
+    func write(_ plan: SourcePlan, as new: NewBackup, recording: Recording) throws -> CreatedBackup
+
+    /// What backups of this container occupy. `backups` are those of ``backups()``.
+    func sizes(of backups: [Backup]) throws -> BackupSizes
+
+    /// Removes a backup whole (promise 13). The backup directory's lock is held.
+    func remove(_ name: BackupName) throws
+}
+
+/// What is recorded in a new backup besides what the writing itself tells.
+package struct Recording: Sendable {
+    package var items: [EntryPath]
+    package var excludedItems: [String]
+    package var details: BackupMetadata.Details
+    package var databases = DatabaseStates()
+    /// What makes the backup durable, if its first bytes are on the disk already.
+    package var durability: Durability?
+
+    package init(items: [EntryPath], excludedItems: [String], details: BackupMetadata.Details) {
+        self.items = items
+        self.excludedItems = excludedItems
+        self.details = details
+    }
+}
+
+/// What was made.
+package struct CreatedBackup: Sendable {
+    package let backup: Backup
+    package let metadata: BackupMetadata
+
+    package init(_ backup: Backup, _ metadata: BackupMetadata) {
+        self.backup = backup
+        self.metadata = metadata
+    }
+}
+
+package struct BackupListing: Sendable {
+    /// In no particular order.
+    package var backups: [Backup] = []
+    /// What looks like a backup and is none, with the reason.
+    package var foreign: [(name: String, reason: String)] = []
+
+    package init() {}
+}
+
+/// What backups occupy: folders share files by hard links.
+package struct BackupSizes: Sendable {
+    /// What deleting a backup alone would free, by name.
+    package var alone: [String: UInt64] = [:]
+    /// What all backups occupy together.
+    package var together: UInt64 = 0
+
+    package init() {}
+}
