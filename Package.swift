@@ -38,9 +38,11 @@ let package = Package(
         floor("Model"),
         .target(name: "CLinux", cSettings: strictC),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         // Floor 1.
         floor("Disk", ["Model", "CLinux"]),
-        floor("Codec", ["Model", "CCrypto"]),
+        floor("Codec", ["Model", "CCrypto", "CDeflate", "CZlib"]),
         floor("Workers", ["Model"]),
         // Floor 2: what formats share.
         floor("Containers", ["Model", "Disk", "Codec", "Workers"]),
@@ -49,11 +51,12 @@ let package = Package(
             ["Model", "Disk", "Codec", "Workers", "Containers", .product(name: "GRDB", package: "GRDB.swift")]),
         // Floor 3: formats.
         floor("FolderFormat", ["Model", "Disk", "Codec", "Workers", "Containers"]),
+        floor("ZipFormat", ["Model", "Disk", "Codec", "Workers", "Containers"]),
         // Floor 4: the library that people import.
         floor(
             "ChastiPiBackup",
             [
-                "Model", "Disk", "Codec", "Workers", "Containers", "LiveSQLite", "FolderFormat",
+                "Model", "Disk", "Codec", "Workers", "Containers", "LiveSQLite", "FolderFormat", "ZipFormat",
                 .product(name: "Yams", package: "Yams"),
             ]),
         // Floor 6: the program.
@@ -69,10 +72,11 @@ let package = Package(
             name: "TestKit", dependencies: ["Model", "Disk", "CLinux"], path: "Tests/TestKit", swiftSettings: strict),
         tests("ModelTests", ["Model"]),
         tests("DiskTests", ["Model", "Disk", "CLinux"]),
-        tests("CodecTests", ["Model", "Codec"]),
+        tests("CodecTests", ["Model", "Codec", "Workers"]),
         tests("WorkersTests", ["Workers"]),
         tests("ContainersTests", ["Model", "Containers", "Codec", "Disk"]),
         tests("FolderFormatTests", ["Model", "FolderFormat", "Containers", "Codec", "Disk", "Workers"]),
+        tests("ZipFormatTests", ["Model", "ZipFormat", "Containers", "Codec", "Disk", "Workers"]),
         tests("ChastiPiBackupTests", ["Model", "ChastiPiBackup"]),
         tests("Acceptance", ["Model", "Disk"], excluding: ["Golden"]),
     ],

@@ -258,6 +258,10 @@ long linux_write(int fd, const void *buffer, unsigned long size) {
 #endif
 }
 
+long linux_pwrite(int fd, const void *buffer, unsigned long size, long long offset) {
+    CHANGING(pwrite(fd, buffer, size, offset));
+}
+
 int linux_truncate(int fd, long long size) { CHANGING(ftruncate(fd, size)); }
 
 int linux_fsync(int fd) { CHANGING(fsync(fd)); }

@@ -10,6 +10,8 @@ struct AppPlaces: Sendable {
     /// Whether the backup directory is the app's own `backups/` and may be made.
     let isDefault: Bool
     let app: Directory
+    /// Whether an entry of this name at the top is one that backups of this app hold.
+    var isItem: @Sendable (EntryPath) -> Bool = { _ in true }
 
     init(app: String, backupDirectory: String?) throws {
         appPath = app
@@ -65,9 +67,9 @@ extension AppPlaces {
     func open(_ text: String, pool: ThreadPool, in run: RunContext) throws -> FoundBackup {
         guard text.contains("/") else {
             guard let directory = try existingBackups() else { throw BackupError.noBackup(text) }
-            return try LocalBackups(in: directory, pool: pool, in: run).open(text)
+            return try LocalBackups(directory, isItem: isItem, pool: pool, in: run).open(text)
         }
-        let contents = try LocalBackups.open(path: text, in: run)
+        let contents = try LocalBackups.open(path: text, isItem: isItem, in: run)
         var isTrusted = false
         if contents.manifest != nil, let backups = try existingBackups() {
             let file = Array((text.split(separator: "/").last ?? "").utf8)

@@ -28,10 +28,13 @@ public struct BackupManager: Sendable {
     public init(
         app: String, backupDirectory: String? = nil, configurationFile: String? = nil, run: RunContext
     ) throws {
-        places = try AppPlaces(app: app, backupDirectory: backupDirectory)
+        var places = try AppPlaces(app: app, backupDirectory: backupDirectory)
         configuration = try Self.reporting { [places] in
             try ConfigurationFile(places: places, path: configurationFile).read()
         }
+        let items = Selection(items: configuration.items.value, rules: Exclusions([]))
+        places.isItem = { items.decision(on: $0, kind: .directory) != .leave }
+        self.places = places
         self.run = run
         pool = ThreadPool(threads: run.threads)
     }
@@ -42,7 +45,7 @@ public struct BackupManager: Sendable {
     public func create(_ request: CreateRequest) throws -> CreateResult {
         try Self.reporting {
             try session.sharing("create") {
-                let backups = LocalBackups(in: try places.backups(), pool: pool, in: run)
+                let backups = LocalBackups(try places.backups(), isItem: places.isItem, pool: pool, in: run)
                 return try session.holding(backups, "create") {
                     try Creating(manager: self, backups: backups).make(request)
                 }
@@ -55,7 +58,7 @@ public struct BackupManager: Sendable {
         try Self.reporting {
             try tellPending()
             let directory = try places.existingBackups() ?? places.app
-            let backups = LocalBackups(in: directory, pool: pool, in: run)
+            let backups = LocalBackups(directory, isItem: places.isItem, pool: pool, in: run)
             return try Creating(manager: self, backups: backups).preview(request)
         }
     }
@@ -198,7 +201,7 @@ extension BackupManager {
 
     /// Promise 9: the configured items, and everything that the plan touches.
     private func safetyBackup(touching places: [EntryPath]) throws -> CreateRun.Outcome {
-        let backups = LocalBackups(in: try self.places.backups(), pool: pool, in: run)
+        let backups = LocalBackups(try self.places.backups(), isItem: self.places.isItem, pool: pool, in: run)
         do {
             return try session.holding(backups, "restore") {
                 try Creating(manager: self, backups: backups).safetyBackup(touching: places)

@@ -17,6 +17,9 @@ public struct Configuration: Sendable {
     /// After how many days a backup reads everything anew; nil for never.
     public internal(set) var fullReadDays = Setting<Int?>(value: 30, origin: "default")
 
+    /// How backups are kept; nil for folders, but zips where the file system keeps no links and attributes.
+    public internal(set) var format = Setting<BackupFormat?>(value: nil, origin: "default")
+
     /// Databases that are copied as files, with their logs, and not by SQLite.
     public internal(set) var rawDatabases = Setting<Set<EntryPath>>(value: [], origin: "default")
 

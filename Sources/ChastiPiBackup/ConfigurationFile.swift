@@ -56,6 +56,7 @@ struct ConfigurationReader {
         ("default_exclusions", { try $0.readDefaultExclusions($1) }),
         ("tags", { try $0.readTags($1) }),
         ("full_read", { try $0.readFullRead($1) }),
+        ("format", { try $0.readFormat($1) }),
         ("sqlite", { try $0.readDatabases($1) }),
     ]
 
@@ -153,6 +154,14 @@ struct ConfigurationReader {
         guard words.count == 2, words[1] == "days" || words[1] == "day", let days = Int(words[0]), 1...36_500 ~= days
         else { throw problem(node, "'full_read' is a number of days such as '30 days', or 'never'") }
         configuration.fullReadDays = .init(value: days, origin: origin(node))
+    }
+
+    /// `folder` or `zip`.
+    private mutating func readFormat(_ node: Node) throws {
+        guard let text = node.scalar?.string, let format = BackupFormat(rawValue: text) else {
+            throw problem(node, "'format' is folder or zip")
+        }
+        configuration.format = .init(value: format, origin: origin(node))
     }
 
     /// Lines `path: raw`.

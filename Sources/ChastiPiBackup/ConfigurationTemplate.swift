@@ -43,6 +43,9 @@ extension BackupManager {
             # How often every file is read again, even where it seems unchanged: a number of days, or never.
             #full_read: 30 days
 
+            # How backups are kept: folder or zip. Default: folders, and zips where the file system keeps no links.
+            #format: folder
+
             # SQLite databases are saved consistently while the app writes. Copied as files, with their logs, are only:
             #sqlite:
             #  data/cache.db: raw

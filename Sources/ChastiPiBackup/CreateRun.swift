@@ -18,6 +18,7 @@ struct CreateRun: Sendable {
         var items: [ItemPattern]
         var rules: [ExclusionRule]
         var name: BackupName?
+        var format: BackupFormat
         var prefix: BackupName.Prefix
         var trigger: BackupTrigger
         var tags: [String]
@@ -56,7 +57,7 @@ struct CreateRun: Sendable {
         _ prepared: Prepared, _ order: Order, _ new: NewBackup, _ details: BackupMetadata.Details
     ) throws -> CreatedBackup {
         var plan = prepared.plan
-        let container = backups.container(for: .folder)
+        let container = backups.container(for: order.format)
         var recording = Recording(
             items: prepared.items, excludedItems: order.rules.map(\.description), details: details)
         recording.durability = try Durability(in: backups.place.directory)
@@ -101,7 +102,7 @@ struct CreateRun: Sendable {
         let reading = run.clock.wall()
         let selection = order.selection
         // Reading the parent takes as long as a part of the walk: so it is done beside it.
-        let parentReading = BackgroundResult { try newestParent() }
+        let parentReading = BackgroundResult { order.format == .folder ? try newestParent() : nil }
         var (table, skipped, uncovered) = try scan(
             TreeWalk(of: places.app, containers: try places.containers()) { path, kind, parent in
                 selection.decision(path, kind: kind, parent: parent)

@@ -35,7 +35,7 @@ struct Creating {
     func preview(_ request: CreateRequest) throws -> CreateResult {
         let preview = try createRun.preview(try order(request))
         var backup = Backup(
-            name: preview.name, format: .folder, origin: .ours, time: run.now(), trigger: request.trigger,
+            name: preview.name, format: try format(request), origin: .ours, time: run.now(), trigger: request.trigger,
             entries: preview.plan.table.count - 1, bytes: 0)
         let (plan, table) = (preview.plan, preview.plan.table)
         backup.bytes = (0..<table.count).lazy.map { table[$0].size }.saturatingSum()
@@ -55,7 +55,7 @@ struct Creating {
         }
         var order = CreateRun.Order(
             selection: Selection(items: items, rules: Exclusions(choice.rules)), items: items, rules: choice.rules,
-            name: nil, prefix: .preRestore, trigger: .preRestore, tags: [], isFull: false)
+            name: nil, format: try format(nil), prefix: .preRestore, trigger: .preRestore, tags: [], isFull: false)
         order.fullReadDays = manager.configuration.fullReadDays.value
         order.rawDatabases = manager.configuration.rawDatabases.value
         return try createRun.make(order)
@@ -65,9 +65,18 @@ struct Creating {
         let choice = try Self.choice(manager.configuration, request, manager.places, run)
         return CreateRun.Order(
             selection: choice.selection, items: choice.items, rules: choice.rules, name: request.name,
-            prefix: request.trigger == .auto ? .auto : .chastipi, trigger: request.trigger, tags: choice.tags,
+            format: try format(request), prefix: request.trigger == .auto ? .auto : .chastipi, trigger: request.trigger,
+            tags: choice.tags,
             isFull: request.isFull, fullReadDays: manager.configuration.fullReadDays.value,
             rawDatabases: manager.configuration.rawDatabases.value)
+    }
+
+    /// What is asked for, else what is configured, else what the backup directory can hold.
+    private func format(_ request: CreateRequest?) throws -> BackupFormat {
+        if let asked = request?.format ?? manager.configuration.format.value { return asked }
+        guard let kind = try FileSystemTraits(of: backups.place.directory).withoutAttributes else { return .folder }
+        run.report(.note("the backup directory is on \(kind), which keeps no owners, modes and links: a zip is made"))
+        return .zip
     }
 
     /// What the configuration, the app's `.backupignore` and the request select together.

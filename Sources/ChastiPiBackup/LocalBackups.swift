@@ -3,6 +3,7 @@ import Disk
 import FolderFormat
 import Model
 import Workers
+import ZipFormat
 
 /// The backups of one backup directory, in whatever format: the one place that names the formats.
 struct LocalBackups: Sendable {
@@ -12,10 +13,14 @@ struct LocalBackups: Sendable {
     private let containers: [any Container]
     private let run: RunContext
 
-    init(in directory: Directory, pool: ThreadPool, in run: RunContext) {
+    /// `isItem`: see ``ZipContents/Surroundings``.
+    init(
+        _ directory: Directory, isItem: @escaping @Sendable (EntryPath) -> Bool, pool: ThreadPool, in run: RunContext
+    ) {
         place = BackupDirectory(directory, in: run)
         folders = FolderContainer(place, pool: pool, in: run)
-        containers = [folders]
+        let surroundings = ZipContents.Surroundings(offset: run.clock.offset, isItem: isItem)
+        containers = [folders, ZipContainer(place, surroundings, pool: pool, in: run)]
         self.run = run
     }
 
@@ -58,6 +63,7 @@ extension LocalBackups {
             let latest = try latest()
             return (latest.name, container(for: latest.format))
         }
+        if let name = try zipName(text) { return (name, container(for: .zip)) }
         let form = BackupFormat.allCases.first { text.hasPrefix("\($0.rawValue):") }
         let plain = form.map { String(text.dropFirst($0.rawValue.count + 1)) } ?? text
         let name: BackupName
@@ -70,6 +76,12 @@ extension LocalBackups {
                 .usage, "there are \(found.count) backups named '\(name)'", advice: "Say which: \(forms)")
         }
         return (name, first)
+    }
+
+    /// `NAME.zip` is a file that the user sees; unless a folder is called that.
+    private func zipName(_ text: String) throws -> BackupName? {
+        guard text.hasSuffix(".zip"), try place.directory.status(of: text.utf8)?.kind == .file else { return nil }
+        do throws(BackupNameError) { return try BackupName(String(text.dropLast(4))) } catch { return nil }
     }
 
     /// The newest complete, undamaged backup that is no safety backup (promise 12).
@@ -136,17 +148,32 @@ extension LocalBackups {
     }
 
     /// Opens the backup at `path`, wherever it lies.
-    static func open(path: String, in run: RunContext) throws -> any BackupContents {
+    static func open(
+        path: String, isItem: @escaping @Sendable (EntryPath) -> Bool, in run: RunContext
+    ) throws -> any BackupContents {
         var trimmed = path[...]
         while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed = trimmed.dropLast() }
-        let name = printable((trimmed.split(separator: "/").last ?? "").utf8)
-        let directory: Directory
-        do throws(DiskError) {
-            directory = try Directory(path: String(trimmed))
-        } catch {
-            guard [.notFound, .notDirectory].contains(error.code) else { throw error }
-            throw BackupError(.notFound, "there is no backup at \(printable(path.utf8))")
+        let file = trimmed.split(separator: "/").last ?? ""
+        do {
+            let directory = try Directory(path: String(trimmed))
+            return try FolderContents(printable(file.utf8), in: directory, offset: run.clock.offset)
+        } catch let error as DiskError where [.notFound, .notDirectory].contains(error.code) {
+            // Perhaps a file.
         }
-        return try FolderContents(name, in: directory, offset: run.clock.offset)
+        let above = trimmed.dropLast(file.utf8.count)
+        do {
+            let directory = try Directory(path: above.isEmpty ? "." : String(above))
+            guard try directory.status(of: file.utf8)?.kind == .file else { throw noBackup(at: path) }
+            let name = file.hasSuffix(".zip") ? file.dropLast(4) : file
+            return try ZipContents(
+                printable(name.utf8), try OpenFile(file.utf8, in: directory),
+                .init(offset: run.clock.offset, isItem: isItem))
+        } catch let error as DiskError where [.notFound, .notDirectory].contains(error.code) {
+            throw noBackup(at: path)
+        }
+    }
+
+    private static func noBackup(at path: String) -> BackupError {
+        BackupError(.notFound, "there is no backup at \(printable(path.utf8))")
     }
 }

@@ -15,7 +15,7 @@ struct Looking {
         guard let directory = try places.existingBackups() else {
             return BackupList(backups: [], foreign: [], bytesTogether: 0, isRecoveryPending: isPending)
         }
-        let backups = LocalBackups(in: directory, pool: pool, in: run)
+        let backups = LocalBackups(directory, isItem: places.isItem, pool: pool, in: run)
         var listing = try backups.backups()
         let together = try backups.measure(&listing.backups)
         return BackupList(
@@ -64,9 +64,10 @@ struct Looking {
     /// What a listing knows of the backup, or what its content tells where it lies elsewhere.
     private func summary(of found: FoundBackup) throws -> Backup {
         if let directory = try places.existingBackups(),
-            let listed = try LocalBackups(in: directory, pool: pool, in: run).backups().backups.first(where: {
-                $0.name.text == found.name && $0.format == found.contents.format && $0.seal == found.contents.seal
-            })
+            let listed = try LocalBackups(directory, isItem: places.isItem, pool: pool, in: run).backups().backups
+                .first(where: {
+                    $0.name.text == found.name && $0.format == found.contents.format && $0.seal == found.contents.seal
+                })
         {
             return listed
         }
@@ -173,7 +174,7 @@ struct Deleting {
 
     func preview(_ backups: [String]) throws -> DeletePreview {
         guard let directory = try places.existingBackups() else { throw BackupError.noBackup(backups.first ?? "") }
-        let local = LocalBackups(in: directory, pool: pool, in: run)
+        let local = LocalBackups(directory, isItem: places.isItem, pool: pool, in: run)
         var listed = try local.backups().backups
         _ = try local.measure(&listed)
         var chosen: [Backup] = []
@@ -191,7 +192,7 @@ struct Deleting {
     ) throws -> DeleteResult {
         // Before the lock makes anything: a name that does not exist must change nothing.
         _ = try preview(backups)
-        let local = LocalBackups(in: try places.backups(), pool: pool, in: run)
+        let local = LocalBackups(try places.backups(), isItem: places.isItem, pool: pool, in: run)
         return try session.holding(local, "delete") {
             let preview = try preview(backups)
             guard try confirm(preview) else { return DeleteResult(deleted: [], wasDeclined: true) }

@@ -5,6 +5,8 @@ public struct CreateRequest: Sendable {
     /// The new backup's name; by default one made of the time.
     public var name: BackupName?
     public var trigger: BackupTrigger = .manual
+    /// By default what the configuration says.
+    public var format: BackupFormat?
     public var includesLogs = false
     /// Instead of the configured items, if there are any.
     public var items: [String] = []

@@ -15,6 +15,7 @@ struct RestorePlanning {
     let run: RunContext
 
     func plan() throws -> RestorePlan {
+        try checkObjections()
         let scope = try scope()
         let walk = try TreeWalk(of: places.app, containers: try places.containers()) { path, kind, parent in
             scope.decision(path, kind: kind, parent: parent)
@@ -38,6 +39,16 @@ struct RestorePlanning {
         try preconditions.check(
             comparison.steps.map { ($0.step.place, $0.live) }, attributesOf: plan.exchange.directories.keys.sorted())
         return plan
+    }
+
+    /// What no backup of ours would hold is not taken from strangers (promise 11).
+    func checkObjections() throws {
+        guard !found.isTrusted, !request.trusts, let first = found.contents.objections.first else { return }
+        let others = found.contents.objections.count - 1
+        throw BackupError(
+            .refused,
+            "'\(found.name)' is not restored: \(first)\(others > 0 ? ", and \(others) more such things" : "")",
+            advice: "Nothing was changed. If you trust whoever made it: --trust")
     }
 
     func attributes() throws -> WantedAttributes {

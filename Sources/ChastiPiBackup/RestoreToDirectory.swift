@@ -54,6 +54,7 @@ struct RestoreToDirectory {
     }
 
     func apply() throws -> RestoreResult {
+        try planning.checkObjections()
         let plan = try plan()
         try checkSpace(for: plan)
         let durability = try Durability(in: parent)

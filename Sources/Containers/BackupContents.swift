@@ -18,6 +18,9 @@ package protocol BackupContents: Sendable {
     /// The file or folder that was opened.
     var identity: FileIdentity { get }
 
+    /// What is valid in it, and yet only accepted from backups that are trusted, as clauses (promise 11).
+    var objections: [String] { get }
+
     /// A reader for one thread.
     func makeReader(stop: StopFlag) -> sending any ContentReader
 
@@ -40,10 +43,33 @@ package protocol ContentReader: AnyObject {
 }
 
 extension BackupContents {
+    package var objections: [String] { [] }
+
     package static func damaged(_ name: String, _ what: String) -> BackupError {
         BackupError(
             .damaged, "the backup '\(name)' is damaged: \(what)",
             advice: "Use another backup; 'verify --all' tells which are whole")
+    }
+}
+
+extension BackupMetadata.Details {
+    /// Whether the counts are those of what the manifest lists.
+    package func counts(_ table: EntryTable) -> Bool {
+        var (count, total) = (0, UInt64(0))
+        for index in 1..<max(1, table.count) {
+            if table[index].kind == .file { count += 1 }
+            total.add(saturating: table[index].size)
+        }
+        return files == count && entries == table.count - 1 && bytes == total
+    }
+
+    /// What has been written of `table`.
+    package mutating func count(_ table: EntryTable) {
+        (files, bytes, entries) = (0, 0, table.count - 1)
+        for index in 1..<max(1, table.count) {
+            if table[index].kind == .file { files += 1 }
+            bytes.add(saturating: table[index].size)
+        }
     }
 }
 

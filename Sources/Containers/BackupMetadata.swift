@@ -14,6 +14,9 @@ package struct BackupMetadata: Sendable {
     /// Nil for a backup of the original tool.
     package var details: Details?
 
+    /// How the backup was kept when this was written.
+    package var format = BackupFormat.folder
+
     /// What the original did not know.
     package struct Details: Sendable {
         package struct Rule: Sendable, Equatable {

@@ -21,7 +21,7 @@ extension BackupMetadata {
                 .array(items.map { .string($0.isRoot ? "." : String(decoding: $0.bytes, as: UTF8.self)) })),
             .init("excluded_items", .array(excludedItems.map { .string($0) })),
         ]
-        if let details { members += details.members(time, format: "folder") }
+        if let details { members += details.members(time, format: format.rawValue) }
         return JSONValue.object(members).encode(pretty: true)
     }
 
@@ -53,9 +53,11 @@ extension BackupMetadata {
                 details: nil)
         }
         guard let time = LocalTime(rfc3339: try fields.string("time")) else { throw MetadataError("'time' is no time") }
-        return BackupMetadata(
+        var metadata = BackupMetadata(
             backupName: name, time: time, items: items, excludedItems: try fields.strings("excluded_items"),
             details: try Details(fields))
+        metadata.format = BackupFormat(rawValue: try fields.string("format")) ?? .folder
+        return metadata
     }
 
     /// Keys and values as text for people, in the file's order, without the lists that have a display of their own.
@@ -63,7 +65,7 @@ extension BackupMetadata {
         var members = [
             JSONMember("backup_name", .string(backupName)), .init("created_at", .string(time.naiveISO)),
         ]
-        members += details?.members(time, format: "folder") ?? []
+        members += details?.members(time, format: format.rawValue) ?? []
         return members.compactMap { member in
             switch member.value {
             case .string(let text): (member.key, printable(text.utf8))

@@ -162,8 +162,8 @@ package final class Directory: Sendable {
         try check(result, "move", printable(name))
     }
 
-    /// The same for a directory within this one, also where the file system knows no such move (NFS): a directory is never
-    /// put in the place of anything but an empty one, and that nothing stands there has been looked up.
+    /// The same within this directory, also where the file system knows no such move (NFS, FAT): then that nothing stands
+    /// there is looked up. For what has a lock of ours; a directory is never put in the place of anything but an empty one.
     package func moveDirectory(_ name: some Collection<UInt8>, as newName: some Collection<UInt8>) throws(DiskError) {
         do throws(DiskError) {
             try move(name, to: self, as: newName)

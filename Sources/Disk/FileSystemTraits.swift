@@ -21,6 +21,9 @@ package struct FileSystemTraits: Sendable {
         ["ext4", "xfs", "btrfs", "f2fs", "tmpfs"].contains(name) && Self.kernelReportsErrorsOfSyncfs
     }
 
+    /// The name of a file system that keeps neither owners and modes nor links; nil for all others.
+    package var withoutAttributes: String? { ["vfat", "exfat"].contains(name) ? name : nil }
+
     package var isReadOnly: Bool { raw.read_only != 0 }
 
     /// Bytes that we may still write.

@@ -47,6 +47,31 @@ package struct NewFile: ~Copyable {
         try bytes.withRawBytes { bytes throws(DiskError) in try write(bytes) }
     }
 
+    /// Puts `bytes` in the place of others that were written before.
+    package func overwrite(_ bytes: [UInt8], at offset: UInt64) throws(DiskError) {
+        var written = 0
+        while written < bytes.count {
+            let count = bytes.withRawBytes { raw in
+                linux_pwrite(
+                    descriptor, raw.baseAddress?.advanced(by: written), UInt(raw.count - written),
+                    Int64(offset) + Int64(written))
+            }
+            if count == -Int(EINTR) { continue }
+            try check(count, "write", "the file")
+            written += count
+        }
+    }
+
+    /// Drops what was written from `size` on.
+    package mutating func cut(to size: UInt64) throws(DiskError) {
+        try check(linux_truncate(descriptor, Int64(size)), "shorten", "the file")
+        guard lseek(descriptor, off_t(size), SEEK_SET) >= 0 else {
+            throw DiskError("seek in", "the file", number: errno)
+        }
+        self.size = size
+        writtenOut = min(writtenOut, size)
+    }
+
     /// Leaves `count` bytes out: they read as zeros and take no room.
     package mutating func skip(_ count: UInt64) throws(DiskError) {
         guard count > 0 else { return }

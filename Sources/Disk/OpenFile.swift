@@ -87,6 +87,21 @@ extension OpenFile {
 }
 
 extension OpenFile {
+    /// Fills `buffer` from `offset` on; returns how many bytes there were, fewer only where the file ends.
+    package func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int {
+        var filled = 0
+        while filled < buffer.count {
+            let count = linux_pread(
+                descriptor, buffer.baseAddress?.advanced(by: filled), UInt(buffer.count - filled),
+                Int64(clamping: offset) + Int64(filled))
+            if count == -Int(EINTR) { continue }
+            try check(count, "read", "the file")
+            if count == 0 { break }
+            filled += count
+        }
+        return filled
+    }
+
     /// The last `count` bytes, or all there are.
     package func readTail(_ count: Int) throws(DiskError) -> [UInt8] {
         try bytes(at: max(0, Int64(clamping: try status().size) - Int64(count)), count: count)

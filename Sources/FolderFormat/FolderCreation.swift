@@ -45,11 +45,7 @@ extension FolderContainer {
         details.tags = new.tags
         details.isFull = new.isFull
         details.skipped = written.skipped.sorted { $0.path < $1.path }
-        for index in 1..<max(1, written.table.count) {
-            details.entries += 1
-            if written.table[index].kind == .file { details.files += 1 }
-            details.bytes.add(saturating: written.table[index].size)
-        }
+        details.count(written.table)
         details.bytesWritten = written.bytesWritten
         details.sharedFiles = written.sharedFiles
         details.parent = written.sharedFiles > 0 ? parent?.name.text : nil

@@ -162,12 +162,7 @@ struct FolderComparison {
                 Finding(.damage, BackupMetadata.fileName, "it has the original tool's keys beside a manifest"))
             return
         }
-        var (files, bytes) = (0, UInt64(0))
-        for index in 1..<max(1, contents.table.count) {
-            if contents.table[index].kind == .file { files += 1 }
-            bytes.add(saturating: contents.table[index].size)
-        }
-        if details.files != files || details.entries != contents.table.count - 1 || details.bytes != bytes {
+        if !details.counts(contents.table) {
             findings.append(Finding(.damage, BackupMetadata.fileName, "its counts are not those of the manifest"))
         }
     }

@@ -39,6 +39,8 @@ public struct Backup: Sendable {
         case ours
         /// By the original Python tool: there is no manifest.
         case original
+        /// By neither: someone packed an app.
+        case plain
     }
 
     public var name: BackupName

@@ -130,7 +130,8 @@ struct RootCommand: ParsableCommand {
             """,
         version: ToolVersion.text,
         subcommands: [
-            CreateVerb.self, AutoVerb.self, ListVerb.self, ShowVerb.self, VerifyVerb.self, RestoreVerb.self,
+            CreateVerb.self, ZipVerb.self, AutoVerb.self, ListVerb.self, ShowVerb.self, VerifyVerb.self,
+            RestoreVerb.self,
             UndoVerb.self, RecoverVerb.self, DeleteVerb.self, ConfigVerbs.self,
         ])
 }

@@ -77,6 +77,7 @@ int linux_create(int dir, const char *path, int flags, unsigned int mode); // O_
 int linux_open_or_create(int dir, const char *path, unsigned int mode);    // O_RDWR | O_CREAT | O_NOFOLLOW (locks)
 int linux_mkdir(int dir, const char *path, unsigned int mode);
 long linux_write(int fd, const void *buffer, unsigned long size);
+long linux_pwrite(int fd, const void *buffer, unsigned long size, long long offset);
 int linux_truncate(int fd, long long size);
 int linux_fsync(int fd);
 int linux_syncfs(int fd);

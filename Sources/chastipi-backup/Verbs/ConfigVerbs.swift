@@ -59,6 +59,8 @@ struct ConfigShowVerb: Verb {
         lines += configuration.exclude.map { "  \($0) (\($0.origin))" }
         lines.append("tags (\(configuration.tags.origin)): \(configuration.tags.value.joined(separator: ", "))")
         let days = configuration.fullReadDays.value.map { "every \($0) days" } ?? "never"
+        let format = configuration.format.value?.rawValue ?? "folder, where the file system allows it"
+        lines.append("format (\(configuration.format.origin)): \(format)")
         lines.append("full read (\(configuration.fullReadDays.origin)): \(days)")
         return lines
     }
@@ -79,6 +81,10 @@ struct ConfigShowVerb: Verb {
             ),
             ("exclude", .array(exclusions)),
             ("tags", origin(.array(configuration.tags.value.map { .string($0) }), configuration.tags.origin)),
+            (
+                "format",
+                origin(configuration.format.value.map { .string($0.rawValue) } ?? .null, configuration.format.origin)
+            ),
             (
                 "full_read_days",
                 origin(

@@ -25,7 +25,7 @@ struct CreateOptions: ParsableArguments {
     @Flag(help: "Read the finished backup back.")
     var verify = false
 
-    func request(named name: String?, trigger: BackupTrigger) throws -> CreateRequest {
+    func request(named name: String?, trigger: BackupTrigger, format: BackupFormat?) throws -> CreateRequest {
         var request = CreateRequest()
         if let name {
             do throws(BackupNameError) {
@@ -35,6 +35,7 @@ struct CreateOptions: ParsableArguments {
             }
         }
         request.trigger = trigger
+        request.format = format
         request.includesLogs = includeLogs
         request.items = item
         request.exclude = exclude
@@ -52,27 +53,52 @@ struct CreateVerb: Verb {
     @Option(help: ArgumentHelp("The backup's name (default: chastipi_backup_YYYYMMDD_HHMMSS).", valueName: "name"))
     var name: String?
 
+    @Option(help: ArgumentHelp("folder or zip (default: as configured, else folder).", valueName: "format"))
+    var format: BackupFormat?
+
     @OptionGroup var what: CreateOptions
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
         try Creation(session: session, isDryRun: change.dryRun)
-            .run(try what.request(named: name, trigger: .manual), command: "create")
+            .run(try what.request(named: name, trigger: .manual, format: format), command: "create")
     }
 }
+
+struct ZipVerb: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "zip", abstract: "Make a backup as one zip file, NAME.zip in the backup directory.")
+
+    @Option(help: ArgumentHelp("The backup's name (default: chastipi_backup_YYYYMMDD_HHMMSS).", valueName: "name"))
+    var name: String?
+
+    @OptionGroup var what: CreateOptions
+    @OptionGroup var change: ChangeOptions
+    @OptionGroup var options: SharedOptions
+
+    func run(in session: Session) throws -> Int32 {
+        try Creation(session: session, isDryRun: change.dryRun)
+            .run(try what.request(named: name, trigger: .manual, format: .zip), command: "zip")
+    }
+}
+
+extension BackupFormat: ExpressibleByArgument {}
 
 struct AutoVerb: Verb {
     static let configuration = CommandConfiguration(
         commandName: "auto", abstract: "Make a backup before an update, named auto_backup_YYYYMMDD_HHMMSS.")
 
+    @Option(help: ArgumentHelp("folder or zip (default: as configured, else folder).", valueName: "format"))
+    var format: BackupFormat?
+
     @OptionGroup var what: CreateOptions
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
         try Creation(session: session, isDryRun: change.dryRun)
-            .run(try what.request(named: nil, trigger: .auto), command: "auto")
+            .run(try what.request(named: nil, trigger: .auto, format: format), command: "auto")
     }
 }
 

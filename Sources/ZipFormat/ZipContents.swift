@@ -1,0 +1,148 @@
+import Codec
+import Containers
+import Disk
+import Model
+import Workers
+
+/// What a zip holds, opened for reading: one of ours, one of the original tool, or one that anyone made of an app.
+package struct ZipContents: BackupContents {
+    package let name: String
+    package let identity: FileIdentity
+    package let metadata: BackupMetadata
+    package let manifest: Manifest?
+    package let table: EntryTable
+    package let seal: SHA256Digest?
+    package let objections: [String]
+    /// Whether nothing in it tells that it is a backup: someone packed an app.
+    package let isPlain: Bool
+
+    let file: ZipFile
+    /// The member of each entry of the table; -1 for directories that no member is for.
+    let members: [Int32]
+
+    package var format: BackupFormat { .zip }
+
+    /// What is needed of the outside to make sense of a zip of others.
+    package struct Surroundings: Sendable {
+        /// Seconds that local time is east of UTC at a moment.
+        let offset: @Sendable (Timestamp) -> Int
+        /// Whether an entry of this name at the top belongs to an app. If none does, and there is but one directory, the app
+        /// is in there.
+        let isItem: @Sendable (EntryPath) -> Bool
+
+        package init(
+            offset: @escaping @Sendable (Timestamp) -> Int, isItem: @escaping @Sendable (EntryPath) -> Bool
+        ) {
+            self.offset = offset
+            self.isItem = isItem
+        }
+    }
+
+    /// Throws ``BackupError`` with code `damaged` or `refused`.
+    package init(_ name: String, _ opened: consuming OpenFile, _ surroundings: Surroundings) throws {
+        self.name = name
+        do {
+            let file = try ZipFile(opened)
+            let status = try file.status()
+            let parts = try ZipParts(file, name: name, status: status, surroundings)
+            self.file = file
+            identity = status.identity
+            metadata = parts.metadata
+            manifest = parts.manifest
+            table = parts.table
+            members = parts.members
+            seal = parts.seal
+            objections = parts.objections
+            isPlain = parts.isPlain
+        } catch {
+            throw Self.told(error, name)
+        }
+    }
+
+    /// What is wrong with a zip, for people.
+    static func told(_ error: any Error, _ name: String) -> any Error {
+        switch error {
+        case let error as ZipError where error.kind == .refused:
+            BackupError(
+                .refused, "the zip '\(name)' cannot be used: \(error)",
+                advice: "Nothing was changed. Unpack it and pack it again with 'zip -r'")
+        case let error as ZipError: damaged(name, "\(error)")
+        case let error as DiskError where [.invalid, .isLink, .io].contains(error.code): damaged(name, error.reason)
+        default: error
+        }
+    }
+
+    package func makeReader(stop: StopFlag) -> sending any ContentReader { ZipReader(self, stop: stop) }
+}
+
+/// Reads files of a zip.
+final class ZipReader: ContentReader {
+    private let contents: ZipContents
+    private let reader: ZipMemberReader
+    private var hash = SHA256()
+
+    init(_ contents: ZipContents, stop: StopFlag) {
+        self.contents = contents
+        reader = ZipMemberReader(contents.file, stop: stop)
+    }
+
+    private static let hole = 1 << 16
+
+    func copy(_ index: Int, to target: inout NewFile) throws {
+        let isSparse = contents.table[index].flags.contains(.sparse)
+        try read(index) { bytes in
+            if isSparse {
+                try Self.write(bytes, leavingHolesTo: &target)
+            } else {
+                try target.write(bytes)
+            }
+        }
+        try target.finishHole()
+    }
+
+    private static func write(_ bytes: UnsafeRawBufferPointer, leavingHolesTo target: inout NewFile) throws {
+        var start = 0
+        while start < bytes.count {
+            let block = UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + hole)])
+            if block.allSatisfy({ $0 == 0 }) {
+                try target.skip(UInt64(block.count))
+            } else {
+                try target.write(block)
+            }
+            start += block.count
+        }
+    }
+
+    func read(_ index: Int, _ each: (UnsafeRawBufferPointer) throws -> Void) throws {
+        let (table, name) = (contents.table, contents.name)
+        do {
+            let member = try contents.member(of: index)
+            try reader.read(member) { bytes in
+                hash.update(bytes)
+                try each(bytes)
+            }
+        } catch {
+            hash.reset()
+            // What the target's disk says is not the zip's.
+            throw error is DiskError ? error : ZipContents.told(error, name)
+        }
+        let digest = hash.finish()
+        guard table[index].flags.contains(.hashed), digest != table[index].digest else { return }
+        throw ZipContents.damaged(name, "the content of \(table.path(of: index)) is not what was backed up")
+    }
+
+    func head(of index: Int, count: Int) throws -> [UInt8] {
+        do {
+            return try reader.head(try contents.member(of: index), count: count)
+        } catch {
+            throw ZipContents.told(error, contents.name)
+        }
+    }
+}
+
+extension ZipContents {
+    func member(of index: Int) throws -> ZipMember {
+        guard members[index] >= 0 else { throw ZipError.damaged("\(table.path(of: index)) is missing") }
+        return file.directory.members[Int(members[index])]
+    }
+}
