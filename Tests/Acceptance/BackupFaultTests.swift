@@ -5,10 +5,11 @@ import Testing
 /// Promises 1, 2 and 13: whatever happens at whatever instant of a create or a delete, what is listed is whole, the older
 /// backups are untouched, and nothing half-made stays.
 @Suite struct BackupFaultTests {
-    static let errors = ["EIO", "late-EIO", "ENOSPC", "EACCES", "EROFS", "EMFILE"]
+    static let errors = ["EIO", "late-EIO", "ENOSPC", "EACCES", "EROFS", "EMFILE", "short"]
+    static let formats = ["folder", "zip"]
 
     /// An app with the backup `one`, half of which has changed since.
-    private func app() throws -> TemporaryTree {
+    private func app(_ format: String = "folder") throws -> TemporaryTree {
         let tree = try TemporaryTree()
         try tree.write("app.py", "the app")
         try tree.write("data/a", "a")
@@ -17,14 +18,17 @@ import Testing
         try tree.makeLink(entry("static/link"), to: Array("nowhere".utf8))
         try tree.change(entry("app.py")) { $0.modified = Timestamp(seconds: 1_600_000_000) }
         try tree.change(entry("data/a")) { $0.extended = [.init(name: Array("user.note".utf8), value: [1, 2])] }
-        let made = try Program(in: tree).run("create", "--name", "one")
+        let made = try Program(in: tree).run("create", "--name", "one", "--format", format)
         guard made.status == 0 else { throw Program.UnexpectedAnswer(answer: made) }
         try tree.write("data/a", "changed")
         return tree
     }
 
     private func names(in app: TemporaryTree) throws -> [String] {
-        try app.directory.directory(at: entry("backups")).items().map { String(decoding: $0.name, as: UTF8.self) }
+        try app.directory.directory(at: entry("backups")).items().map { item in
+            let name = String(decoding: item.name, as: UTF8.self)
+            return name.hasSuffix(".zip") ? String(name.dropLast(4)) : name
+        }
     }
 
     private func expectWhole(_ name: String, in app: TemporaryTree, _ where: String) throws {
@@ -33,14 +37,16 @@ import Testing
     }
 
     /// Kills before the fault's call, then looks at what is left, then lets the next run clear up.
-    @Test func aKillAtEachCallOfACreateLeavesNothingHalf() throws {
-        let start = try app()
-        let count = try Program(in: try start.copied()).countCalls("create", ["--name", "two"])
+    @Test(arguments: formats)
+    func aKillAtEachCallOfACreateLeavesNothingHalf(format: String) throws {
+        let start = try app(format)
+        let count = try Program(in: try start.copied()).countCalls("create", ["--name", "two", "--format", format])
         #expect(count > 20)
         var published = 0
         for number in 1...count {
             let app = try start.copied()
-            let answer = try Program(in: app).run("create", "--name", "two", fault: "\(number):kill")
+            let answer = try Program(in: app).run(
+                "create", "--name", "two", "--format", format, fault: "\(number):kill")
             #expect(answer.status == 137)
             let listed = try Program(in: app).run("list")
             #expect(listed.status == 0 && !listed.output.contains("partial"), "call \(number): \(listed)")
@@ -57,13 +63,14 @@ import Testing
         #expect(published > 0 && published < count / 2)
     }
 
-    @Test(arguments: errors)
-    func anErrorAtEachCallOfACreateLeavesNothingBehind(fault: String) throws {
-        let start = try app()
-        let count = try Program(in: try start.copied()).countCalls("create", ["--name", "two"])
+    @Test(arguments: errors, formats)
+    func anErrorAtEachCallOfACreateLeavesNothingBehind(fault: String, format: String) throws {
+        let start = try app(format)
+        let count = try Program(in: try start.copied()).countCalls("create", ["--name", "two", "--format", format])
         for number in 1...count {
             let app = try start.copied()
-            let answer = try Program(in: app).run("create", "--name", "two", fault: "\(number):\(fault)")
+            let answer = try Program(in: app).run(
+                "create", "--name", "two", "--format", format, fault: "\(number):\(fault)")
             let names = try names(in: app)
             switch answer.status {
             case 0: try expectWhole("two", in: app, "call \(number)")
@@ -77,8 +84,9 @@ import Testing
         }
     }
 
-    @Test func aKillAtEachCallOfADeleteLeavesABackupWholeOrGone() throws {
-        let start = try app()
+    @Test(arguments: formats)
+    func aKillAtEachCallOfADeleteLeavesABackupWholeOrGone(format: String) throws {
+        let start = try app(format)
         let count = try Program(in: try start.copied()).countCalls("delete", ["one", "--yes"])
         for number in 1...count {
             let app = try start.copied()
@@ -91,9 +99,9 @@ import Testing
         }
     }
 
-    @Test(arguments: errors)
-    func anErrorAtEachCallOfADeleteLeavesABackupWholeOrGone(fault: String) throws {
-        let start = try app()
+    @Test(arguments: errors, formats)
+    func anErrorAtEachCallOfADeleteLeavesABackupWholeOrGone(fault: String, format: String) throws {
+        let start = try app(format)
         let count = try Program(in: try start.copied()).countCalls("delete", ["one", "--yes"])
         for number in 1...count {
             let app = try start.copied()
