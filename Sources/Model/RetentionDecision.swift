@@ -63,13 +63,13 @@ extension RetentionReason: CustomStringConvertible {
             Self.slot("\(period)", place, count, standing, isOldest: isOldest)
         case .within(let span): "within \(span)"
         case .periodWithin(let period, let span, let standing, let isOldest):
-            "\(isOldest ? "oldest, " : "")\(period) within \(span)\(Self.among(standing))"
+            "\(period) within \(span)\(Self.among(standing, isOldest: isOldest))"
         case .tagged(let tags): "tagged \(Self.told(tags))"
-        case .safety(let reason): "safety backup, \(reason)"
+        case .safety(let reason): "safety: \(reason)"
         case .newest(let isVerified, let standing):
             standing == .whole
-                ? "newest complete, \(isVerified ? "verified" : "to be verified first")"
-                : "newest, as none is complete, \(isVerified ? "verified" : "to be verified first")"
+                ? "newest complete, \(isVerified ? "verified" : "not verified yet")"
+                : "newest, as none is complete, \(isVerified ? "verified" : "not verified yet")"
         case .future: "from the future"
         case .named: "named by hand"
         case .noRule(let standing, let isSafety):
@@ -81,11 +81,11 @@ extension RetentionReason: CustomStringConvertible {
         _ word: String, _ place: Int, _ count: RetentionCount, _ standing: RetentionStanding, isOldest: Bool
     ) -> String {
         let of = count == .unlimited ? "" : " of \(count)"
-        return "\(isOldest ? "oldest, " : "")\(word) \(place)\(of)\(among(standing))"
+        return "\(word) \(place)\(of)\(among(standing, isOldest: isOldest))"
     }
 
     /// Incomplete and damaged ones are counted by themselves.
-    private static func among(_ standing: RetentionStanding) -> String {
-        standing == .whole ? "" : " \(standing)"
+    private static func among(_ standing: RetentionStanding, isOldest: Bool) -> String {
+        (standing == .whole ? "" : " \(standing)") + (isOldest ? " as the oldest" : "")
     }
 }

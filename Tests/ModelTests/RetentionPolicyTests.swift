@@ -77,7 +77,7 @@ import Testing
             .decide(on: backups, now: Self.now)
         #expect(
             decisions.prefix(4).map { $0.reasons.map(\.description).joined(separator: "; ") } == [
-                "within 36h; last 1 of 2; daily 1 of 3; weekly 1 of 2; daily within 2d; newest complete, to be verified first",
+                "within 36h; last 1 of 2; daily 1 of 3; weekly 1 of 2; daily within 2d; newest complete, not verified yet",
                 "tagged home; tagged home; within 36h; last 2 of 2; daily 2 of 3; daily within 2d",
                 "daily 3 of 3; weekly 2 of 2",
                 "no rule keeps it",
@@ -150,7 +150,7 @@ import Testing
         let newer = try backup("2026-03-31T11:00:00+02:00", "mine")
         #expect(
             try reasons(policy("last 1").decide(on: all + [newer], now: Self.now), "mine")
-                == ["named by hand", "newest complete, to be verified first"])
+                == ["named by hand", "newest complete, not verified yet"])
     }
 
     @Test func aBackupFromTheFutureStaysAndFillsNoSlot() throws {
@@ -170,9 +170,9 @@ import Testing
         let decisions = try policy("last 2,within 1y,tag x").decide(on: days(28...31) + safety, now: Self.now)
         #expect(
             try safety.map { try reasons(decisions, $0.name.text).joined(separator: "; ") } == [
-                "safety backup, within 7d; safety backup, last 1 of 2",
-                "safety backup, within 7d; safety backup, last 2 of 2",
-                "safety backup, within 7d", "a safety backup of long ago", "a safety backup of long ago",
+                "safety: within 7d; safety: last 1 of 2",
+                "safety: within 7d; safety: last 2 of 2",
+                "safety: within 7d", "a safety backup of long ago", "a safety backup of long ago",
             ])
         #expect(try reasons(decisions, "chastipi_backup_20260331_033000").contains("last 1 of 2"))
         #expect(try reasons(decisions, "chastipi_backup_20260330_033000").contains("last 2 of 2"))
@@ -197,7 +197,7 @@ import Testing
         let incomplete = try days(30...31) { $0.isIncomplete = true }
         #expect(
             try reasons(policy("tag x").decide(on: incomplete, now: Self.now), "chastipi_backup_20260331_033000")
-                == ["newest, as none is complete, to be verified first"])
+                == ["newest, as none is complete, not verified yet"])
     }
 
     @Test func aDamagedBackupFillsNoSlotOfAGoodOne() throws {
