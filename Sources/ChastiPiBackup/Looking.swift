@@ -192,18 +192,24 @@ struct Deleting {
         return try session.holding(container, "delete") {
             let preview = try preview(backups)
             guard try confirm(preview) else { return DeleteResult(deleted: [], wasDeclined: true) }
-            var deleted: [BackupName] = []
-            for backup in preview.backups {
-                do {
-                    try run.stop.check()
-                    try container.remove(backup.name)
-                    deleted.append(backup.name)
-                } catch {
-                    throw told(error, backup.name, deleted)
-                }
-            }
+            let deleted = try remove(preview.backups.map(\.name), from: container)
             return DeleteResult(deleted: deleted, wasDeclined: false)
         }
+    }
+
+    /// One after the other; the container's lock is held.
+    func remove(_ names: [BackupName], from container: FolderContainer) throws -> [BackupName] {
+        var deleted: [BackupName] = []
+        for name in names {
+            do {
+                try run.stop.check()
+                try container.remove(name)
+                deleted.append(name)
+            } catch {
+                throw told(error, name, deleted)
+            }
+        }
+        return deleted
     }
 
     /// Which were done must be known also when one was not.

@@ -140,7 +140,7 @@ extension FolderContainer {
             throw BackupError(
                 .noSpace,
                 "no space: the backup needs \(needed.inodes) inodes, the backup directory's file system has \(free) free",
-                advice: "Delete old backups")
+                advice: "Run 'prune --keep-last 3' or delete old backups")
         }
     }
 
@@ -148,14 +148,14 @@ extension FolderContainer {
         BackupError(
             .noSpace,
             "no space: the backup needs \(ByteCount(needs)), the backup directory has \(ByteCount(free)) free",
-            advice: "Free space or delete old backups")
+            advice: "Free space or run 'prune --keep-last 3'")
     }
 
     private func spaceError(_ error: any Error) -> any Error {
         guard let disk = error as? DiskError, disk.code == .noSpace else { return error }
         return BackupError(
             .noSpace, "no space: the backup directory's file system is full (\(disk))",
-            advice: "Free space or delete old backups. Nothing of this one was left behind")
+            advice: "Free space or run 'prune --keep-last 3'. Nothing of this one was left behind")
     }
 }
 

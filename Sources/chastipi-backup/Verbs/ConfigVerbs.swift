@@ -60,6 +60,8 @@ struct ConfigShowVerb: Verb {
         lines.append("tags (\(configuration.tags.origin)): \(configuration.tags.value.joined(separator: ", "))")
         let days = configuration.fullReadDays.value.map { "every \($0) days" } ?? "never"
         lines.append("full read (\(configuration.fullReadDays.origin)): \(days)")
+        let kept = configuration.retention.value.map { "\($0)" } ?? "everything"
+        lines.append("retention (\(configuration.retention.origin)): \(kept)")
         return lines
     }
 
@@ -84,6 +86,11 @@ struct ConfigShowVerb: Verb {
                 origin(
                     configuration.fullReadDays.value.map { .number(Int64($0)) } ?? .null,
                     configuration.fullReadDays.origin)
+            ),
+            (
+                "retention",
+                origin(
+                    configuration.retention.value.map { .string("\($0)") } ?? .null, configuration.retention.origin)
             ),
         ]
     }
