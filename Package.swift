@@ -70,7 +70,7 @@ let package = Package(
         // Tests.
         .target(
             name: "TestKit", dependencies: ["Model", "Disk", "CLinux"], path: "Tests/TestKit", swiftSettings: strict),
-        tests("ModelTests", ["Model"]),
+        tests("ModelTests", ["Model"], excluding: ["Retention"]),
         tests("DiskTests", ["Model", "Disk", "CLinux"]),
         tests("CodecTests", ["Model", "Codec", "Workers"]),
         tests("WorkersTests", ["Workers"]),

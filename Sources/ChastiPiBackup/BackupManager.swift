@@ -179,6 +179,21 @@ public struct BackupManager: Sendable {
             try Deleting(places: places, pool: pool, run: run).delete(backups, session: session, confirm: confirm)
         }
     }
+
+    /// What ``prune(_:confirm:)`` would remove, and why. Nothing changes.
+    public func previewPrune(_ request: PruneRequest) throws -> RetentionPlan {
+        try Self.reporting { try retention(request).preview() }
+    }
+
+    /// Removes what the retention policy does not keep, each backup whole. If nothing is to be removed, `confirm` is not asked.
+    public func prune(_ request: PruneRequest, confirm: (RetentionPlan) throws -> Bool) throws -> PruneResult {
+        try Self.reporting { try retention(request).prune(session: session, confirm: confirm) }
+    }
+
+    private func retention(_ request: PruneRequest) throws -> RetentionRun {
+        try RetentionRun(
+            places: places, pool: pool, run: run, request: request, configured: configuration.retention.value)
+    }
 }
 
 extension BackupManager {

@@ -23,6 +23,9 @@ public struct Configuration: Sendable {
     /// Databases that are copied as files, with their logs, and not by SQLite.
     public internal(set) var rawDatabases = Setting<Set<EntryPath>>(value: [], origin: "default")
 
+    /// What `prune` keeps where its options say nothing; nil for everything.
+    public internal(set) var retention = Setting<RetentionPolicy?>(value: nil, origin: "default")
+
     init() {}
 }
 

@@ -58,6 +58,7 @@ struct ConfigurationReader {
         ("full_read", { try $0.readFullRead($1) }),
         ("format", { try $0.readFormat($1) }),
         ("sqlite", { try $0.readDatabases($1) }),
+        ("retention", { $0.setRetention(try $0.retention($1), $1) }),
     ]
 
     mutating func read(_ text: String) throws -> Configuration {
@@ -74,7 +75,9 @@ struct ConfigurationReader {
         for (keyNode, value) in mapping {
             guard let key = keyNode.scalar?.string else { throw problem(keyNode, "a key must be a word") }
             guard seen.insert(key).inserted else { throw problem(keyNode, "'\(printable(key.utf8))' stands twice") }
-            guard let known = Self.keys.first(where: { $0.name == key }) else { throw unknown(key, keyNode) }
+            guard let known = Self.keys.first(where: { $0.name == key }) else {
+                throw unknown(key, keyNode, among: Self.keys.map(\.name))
+            }
             try known.read(&self, value)
         }
         return configuration
@@ -180,9 +183,13 @@ struct ConfigurationReader {
         configuration.rawDatabases = .init(value: paths, origin: origin(node))
     }
 
+    private mutating func setRetention(_ policy: RetentionPolicy, _ node: Node) {
+        configuration.retention = .init(value: policy, origin: origin(node))
+    }
+
     // MARK: Values
 
-    private func strings(_ node: Node) throws -> [(String, Node)] {
+    func strings(_ node: Node) throws -> [(String, Node)] {
         guard let sequence = node.sequence else { throw problem(node, "this must be a list, a line '- …' for each") }
         return try sequence.map { element in
             guard let text = element.scalar?.string, !text.isEmpty else { throw problem(element, "this must be text") }
@@ -190,7 +197,7 @@ struct ConfigurationReader {
         }
     }
 
-    private static func boolean(_ node: Node) -> Bool? {
+    static func boolean(_ node: Node) -> Bool? {
         switch node.scalar?.string {
         case "true": true
         case "false": false
@@ -200,22 +207,21 @@ struct ConfigurationReader {
 
     // MARK: Errors
 
-    private func origin(_ node: Node) -> String {
+    func origin(_ node: Node) -> String {
         node.mark.map { "\(file):\($0.line)" } ?? file
     }
 
-    private func problem(_ node: Node, _ what: String) -> BackupError {
+    func problem(_ node: Node, _ what: String) -> BackupError {
         let place = node.mark.map { ":\($0.line):\($0.column)" } ?? ""
         return BackupError(.configuration, "\(file)\(place): \(what)")
     }
 
-    private func unknown(_ key: String, _ node: Node) -> BackupError {
-        let nearest = Self.keys.map(\.name).min { Self.distance($0, key) < Self.distance($1, key) } ?? ""
+    func unknown(_ key: String, _ node: Node, among keys: [String]) -> BackupError {
+        let nearest = keys.min { Self.distance($0, key) < Self.distance($1, key) } ?? ""
         let hint = Self.distance(nearest, key) <= max(2, key.utf8.count / 3) ? "; did you mean '\(nearest)'?" : ""
-        let known = Self.keys.map(\.name).joined(separator: ", ")
         return BackupError(
             .configuration, "\(problem(node, "there is no key '\(printable(key.utf8.prefix(60)))'").message)\(hint)",
-            advice: "The keys are \(known)")
+            advice: "The keys are \(keys.joined(separator: ", "))")
     }
 
     /// Letters to change, add or take away (Levenshtein).

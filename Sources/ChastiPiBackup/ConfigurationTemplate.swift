@@ -50,6 +50,21 @@ extension BackupManager {
             #sqlite:
             #  data/cache.db: raw
 
+            # What 'prune' keeps; without it, or options of 'prune', every backup stays. Counts ('unlimited' for all): the last
+            # ones, and the newest of each of so many hours, days, …. Spans of time such as 1y5m7d2h, counted from the newest
+            # backup: everything within, or the newest of each hour, day, … within. 'tags': what has these words, all of a line.
+            # Backups that you named yourself always stay, unless include_named is true.
+            #retention:
+            #  last: 3
+            #  daily: 7
+            #  weekly: 4
+            #  monthly: 12
+            #  within: 2d
+            #  within_hourly: 5d
+            #  tags:
+            #    - "before-update"
+            #  include_named: false
+
             """
     }
 }

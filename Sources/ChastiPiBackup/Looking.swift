@@ -196,18 +196,24 @@ struct Deleting {
         return try session.holding(local, "delete") {
             let preview = try preview(backups)
             guard try confirm(preview) else { return DeleteResult(deleted: [], wasDeclined: true) }
-            var deleted: [BackupName] = []
-            for backup in preview.backups {
-                do {
-                    try run.stop.check()
-                    try local.remove(backup)
-                    deleted.append(backup.name)
-                } catch {
-                    throw told(error, backup.name, deleted)
-                }
-            }
+            let deleted = try remove(preview.backups, from: local)
             return DeleteResult(deleted: deleted, wasDeclined: false)
         }
+    }
+
+    /// One after the other; the backup directory's lock is held.
+    func remove(_ backups: [Backup], from local: LocalBackups) throws -> [BackupName] {
+        var deleted: [BackupName] = []
+        for backup in backups {
+            do {
+                try run.stop.check()
+                try local.remove(backup)
+                deleted.append(backup.name)
+            } catch {
+                throw told(error, backup.name, deleted)
+            }
+        }
+        return deleted
     }
 
     /// Which were done must be known also when one was not.

@@ -85,13 +85,13 @@ extension BackupDirectory {
             throw BackupError(
                 .noSpace,
                 "no space: the backup needs \(ByteCount(bytes)), the backup directory has \(ByteCount(traits.freeBytes)) free",
-                advice: "Free space or delete old backups")
+                advice: "Free space or run 'prune --keep-last 3'")
         }
         if let free = traits.freeEntries, inodes > free {
             throw BackupError(
                 .noSpace,
                 "no space: the backup needs \(inodes) inodes, the backup directory's file system has \(free) free",
-                advice: "Delete old backups")
+                advice: "Run 'prune --keep-last 3' or delete old backups")
         }
     }
 
@@ -100,6 +100,6 @@ extension BackupDirectory {
         guard let disk = error as? DiskError, disk.code == .noSpace else { return error }
         return BackupError(
             .noSpace, "no space: the backup directory's file system is full (\(disk))",
-            advice: "Free space or delete old backups. Nothing of this one was left behind")
+            advice: "Free space or run 'prune --keep-last 3'. Nothing of this one was left behind")
     }
 }

@@ -40,6 +40,17 @@ extension BackupName {
         BackupName(unchecked: "\(prefix.rawValue)_\(time.compact)")
     }
 
+    /// Of a name that we choose (`PREFIX_YYYYMMDD_HHMMSS`, with `_N` where it was taken), its prefix; nil for any other.
+    public var defaultPrefix: Prefix? {
+        Prefix.allCases.first { prefix in
+            guard text.hasPrefix(prefix.rawValue + "_") else { return false }
+            let parts = text.utf8.dropFirst(prefix.rawValue.utf8.count + 1)
+                .split(separator: UInt8(ascii: "_"), omittingEmptySubsequences: false)
+            return 2...3 ~= parts.count && parts[0].count == 8 && parts[1].count == 6
+                && parts.allSatisfy { !$0.isEmpty && $0.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 } }
+        }
+    }
+
     /// Stands for a backup outside the backup directory whose folder has a name that backups cannot have.
     public static let unnamed = BackupName(unchecked: "unnamed")
 

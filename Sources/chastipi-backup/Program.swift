@@ -131,8 +131,7 @@ struct RootCommand: ParsableCommand {
         version: ToolVersion.text,
         subcommands: [
             CreateVerb.self, ZipVerb.self, AutoVerb.self, ListVerb.self, ShowVerb.self, VerifyVerb.self,
-            RestoreVerb.self,
-            UndoVerb.self, RecoverVerb.self, DeleteVerb.self, ConfigVerbs.self,
+            RestoreVerb.self, UndoVerb.self, RecoverVerb.self, DeleteVerb.self, PruneVerb.self, ConfigVerbs.self,
         ])
 }
 

@@ -67,7 +67,9 @@ import Testing
 
     @Test func help() throws {
         var transcript = Transcript(app: try makeApp())
-        let verbs = ["create", "auto", "list", "show", "verify", "restore", "undo", "recover", "delete", "config"]
+        let verbs = [
+            "create", "auto", "list", "show", "verify", "restore", "undo", "recover", "delete", "prune", "config",
+        ]
         try transcript.run("--help")
         for verb in verbs { try transcript.run(verb, "--help") }
         try expect(transcript, "help")
@@ -108,6 +110,39 @@ import Testing
         try transcript.run("undo", "--json")
         try transcript.run("show", "nowhere", "--json")
         try expect(transcript, "documents")
+    }
+
+    @Test func keeping() throws {
+        var transcript = Transcript(app: try makeApp())
+        try transcript.run("prune", "--keep-last", "3")
+        for number in 1...6 {
+            let name = number == 2 ? "before-the-move" : "auto_backup_20260\(number)01_033000"
+            try transcript.app.done("create", "--name", name, "--tag", number == 1 ? "first" : "nightly")
+        }
+        try transcript.run("prune", "--keep-last", "2", "--keep-tag", "first", "--dry-run")
+        try transcript.run("prune", "--keep-last", "2", "--keep-tag", "first")
+        try transcript.run("prune", "--keep-last", "2", "--keep-tag", "first", "--yes")
+        try transcript.run("prune", "--keep-last", "2", "--keep-tag", "first", "--yes")
+        try transcript.run(
+            "prune", "--keep-daily", "unlimited", "--keep-within", "1y5m7d2h", "--include-named", "--dry-run")
+        try transcript.run("prune", "--keep-last", "1", "--include-named", "--dry-run")
+        try transcript.run("prune", "--keep-last", "3", "--dry-run", "--json")
+        try transcript.run("prune", "--keep-last", "1", "--include-named", "--yes-remove-many", "--yes", "--json")
+        try transcript.run("prune")
+        try transcript.run("prune", "--keep-last", "0")
+        try transcript.run("prune", "--keep-daily", "seven")
+        try transcript.run("prune", "--keep-within", "7 days")
+        try transcript.run("prune", "--keep-tag", "nihgtly")
+        for number in 7...9 { try transcript.app.done("create", "--name", "auto_backup_20260\(number)01_033000") }
+        try transcript.run("prune", "--keep-last", "1", "--yes")
+        try transcript.app.tree.write("backups/auto_backup_20260901_033000/app.py", "damaged")
+        try transcript.run("prune", "--keep-last", "2", "--yes")
+        try transcript.run("prune", "--keep-last", "1", "--dry-run")
+        try transcript.app.shell("printf 'retention:\\n  daily: lots\\n' > backups/backup.yaml; ls")
+        try transcript.run("prune")
+        try transcript.app.shell("printf 'retention:\\n  dayly: 7\\n' > backups/backup.yaml; ls")
+        try transcript.run("prune")
+        try expect(transcript, "keeping")
     }
 
     @Test func errors() throws {

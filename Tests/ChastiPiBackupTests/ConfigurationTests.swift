@@ -125,6 +125,40 @@ import Testing
         #expect(configuration.fullReadDays.value == 30)
         #expect(configuration.usesDefaultExclusions.value)
         #expect(configuration.rawDatabases.value == [entry("data/cache.db")])
+        let retention = "last 3, daily 7, weekly 4, monthly 12, within 2d, hourly within 5d, tagged before-update"
+        #expect(configuration.retention.value?.description == retention)
+    }
+
+    @Test func retentionHasTheKeysOfPrune() throws {
+        let lines =
+            ["last: 3", "hourly: unlimited", "daily: -1", "weekly: 0", "monthly: 12", "yearly: 5", "within: 1y5m7d2h"]
+            + ["hourly", "daily", "weekly", "monthly", "yearly"].map { "within_\($0): 30d" }
+            + ["tags: [\"a,b\", c]", "include_named: true"]
+        let retention = try read("retention:\n" + lines.map { "  \($0)\n" }.joined()).retention
+        #expect(retention.origin == "backup.yaml:2")
+        #expect(
+            retention.value?.description == "last 3, hourly unlimited, daily unlimited, monthly 12, yearly 5, "
+                + "within 1y5m7d2h, hourly within 30d, daily within 30d, weekly within 30d, monthly within 30d, "
+                + "yearly within 30d, tagged a,b, tagged c, also of those named by hand")
+        #expect(try read("tags: [a]").retention.value == nil)
+    }
+
+    @Test(arguments: [
+        ("retention: 5", "backup.yaml:1:12: 'retention' consists of lines"),
+        ("retention: {}", "backup.yaml:1:12: 'retention' keeps nothing"),
+        ("retention:\n  last: 0", "backup.yaml:2:3: 'retention' keeps nothing"),
+        ("retention:\n  last: few", "backup.yaml:2:9: 'last': 'few' is no number of backups"),
+        ("retention:\n  last: [1]", "backup.yaml:2:9: 'last' takes one value"),
+        ("retention:\n  within: 5", "backup.yaml:2:11: 'within': '5' is no span of time"),
+        ("retention:\n  daily: 1\n  dayly: 2", "backup.yaml:3:3: there is no key 'dayly'; did you mean 'daily'?"),
+        ("retention:\n  last: 1\n  last: 2", "backup.yaml"),
+        ("retention:\n  tags: a", "backup.yaml:2:9: this must be a list"),
+        ("retention:\n  tags: [\"a, b\"]", "backup.yaml:2:10: 'a, b' is no tag"),
+        ("retention:\n  last: 1\n  include_named: yes", "backup.yaml:3:18: 'include_named' is true or false"),
+    ])
+    func aRuleThatIsNotUnderstoodIsAnErrorWithItsPlace(text: String, begin: String) {
+        let error = #expect(throws: BackupError.self) { try read(text) }
+        #expect(error?.code == .configuration && error?.message.hasPrefix(begin) == true, "\(error?.message ?? "")")
     }
 
     @Test(arguments: [

@@ -62,6 +62,8 @@ struct ConfigShowVerb: Verb {
         let format = configuration.format.value?.rawValue ?? "folder, where the file system allows it"
         lines.append("format (\(configuration.format.origin)): \(format)")
         lines.append("full read (\(configuration.fullReadDays.origin)): \(days)")
+        let kept = configuration.retention.value.map { "\($0)" } ?? "everything"
+        lines.append("retention (\(configuration.retention.origin)): \(kept)")
         return lines
     }
 
@@ -90,6 +92,11 @@ struct ConfigShowVerb: Verb {
                 origin(
                     configuration.fullReadDays.value.map { .number(Int64($0)) } ?? .null,
                     configuration.fullReadDays.origin)
+            ),
+            (
+                "retention",
+                origin(
+                    configuration.retention.value.map { .string("\($0)") } ?? .null, configuration.retention.origin)
             ),
         ]
     }
