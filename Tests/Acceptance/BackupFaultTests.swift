@@ -5,7 +5,7 @@ import Testing
 /// Promises 1, 2 and 13: whatever happens at whatever instant of a create or a delete, what is listed is whole, the older
 /// backups are untouched, and nothing half-made stays.
 @Suite struct BackupFaultTests {
-    static let errors = ["EIO", "late-EIO", "ENOSPC", "EACCES", "EROFS", "EMFILE", "short"]
+    static let errors = ["EIO", "late-EIO", "ENOSPC", "EACCES", "EROFS", "EMFILE"]
     static let formats = ["folder", "zip"]
 
     /// An app with the backup `one`, half of which has changed since.
@@ -41,7 +41,7 @@ import Testing
     func aKillAtEachCallOfACreateLeavesNothingHalf(format: String) throws {
         let start = try app(format)
         let count = try Program(in: try start.copied()).countCalls("create", ["--name", "two", "--format", format])
-        #expect(count > 20)
+        #expect(count > 10)
         var published = 0
         for number in 1...count {
             let app = try start.copied()
@@ -60,10 +60,10 @@ import Testing
             try expectWhole("three", in: app, "call \(number)")
             #expect(try !names(in: app).contains { $0.hasPrefix(".partial-") }, "call \(number)")
         }
-        #expect(published > 0 && published < count / 2)
+        #expect(published > 0 && published < count * 2 / 3)
     }
 
-    @Test(arguments: errors, formats)
+    @Test(arguments: errors + ["short"], formats)
     func anErrorAtEachCallOfACreateLeavesNothingBehind(fault: String, format: String) throws {
         let start = try app(format)
         let count = try Program(in: try start.copied()).countCalls("create", ["--name", "two", "--format", format])

@@ -11,9 +11,21 @@ extension Backup {
         case .damaged(let what): words.append("damaged: \(what)")
         }
         if isIncomplete { words.append("incomplete") }
-        if origin == .original { words.append("original") }
+        switch origin {
+        case .ours: break
+        case .original: words.append("original")
+        case .plain: words.append("plain zip")
+        }
         if trigger == .preRestore { words.append("safety backup") }
         return words.isEmpty ? "not verified" : words.joined(separator: ", ")
+    }
+
+    private var originName: String {
+        switch origin {
+        case .ours: "chastipi-backup"
+        case .original: "original"
+        case .plain: "plain"
+        }
     }
 
     var json: JSONOutput {
@@ -31,7 +43,7 @@ extension Backup {
         }
         return .object([
             ("name", .string(name.text)), ("time", .time(time)), ("format", .string(format.rawValue)),
-            ("origin", .string(origin == .ours ? "chastipi-backup" : "original")),
+            ("origin", .string(originName)),
             ("trigger", .string(trigger.rawValue)),
             ("tags", .array(tags.map { .string($0) })), ("state", .string(stateName)), ("verified", verified),
             ("damage", damage), ("incomplete", .bool(isIncomplete)), ("entries", .optional(entries.map { UInt64($0) })),
