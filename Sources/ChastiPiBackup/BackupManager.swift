@@ -88,6 +88,25 @@ public struct BackupManager: Sendable {
         }
     }
 
+    /// What ``copy(_:)`` would make. Nothing changes.
+    public func previewCopy(_ request: CopyRequest) throws -> [CopiedBackup] {
+        try Self.reporting { try CopyRun(manager: self, request: request).preview() }
+    }
+
+    /// Turns backups into another format, or carries them to another directory; each copy is read back.
+    public func copy(_ request: CopyRequest) throws -> [CopiedBackup] {
+        try Self.reporting { try CopyRun(manager: self, request: request).copy() }
+    }
+
+    /// What differs between two backups, or between a backup and the app as it is.
+    public func compare(_ backup: String, with other: String?) throws -> BackupDifference {
+        try Self.reporting {
+            try BackupComparison(
+                places: places, today: try selection(for: CreateRequest()), pool: pool, run: run
+            ).compare(backup, with: other)
+        }
+    }
+
     // MARK: Restoring
 
     /// What ``restore(_:confirm:)`` would do. Nothing changes.

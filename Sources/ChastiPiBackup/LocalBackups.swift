@@ -8,6 +8,8 @@ import ZipFormat
 /// The backups of one backup directory, in whatever format: the one place that names the formats.
 struct LocalBackups: Sendable {
     let place: BackupDirectory
+    /// What shares files with the backup before.
+    typealias Folders = FolderContainer
     /// Folders alone share files with the backup before.
     let folders: FolderContainer
     private let containers: [any Container]

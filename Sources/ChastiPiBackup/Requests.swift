@@ -23,6 +23,23 @@ public struct CreateRequest: Sendable {
     public init() {}
 }
 
+/// What `copy` is asked for. The copies go to the manager's backup directory; what is copied is looked for in the app's own
+/// first.
+public struct CopyRequest: Sendable {
+    /// Names, `latest` or paths.
+    public var backups: [String]
+    public var format: BackupFormat
+    /// Takes over owners and set-id bits also from a backup of unknown origin.
+    public var trusts = false
+    /// The copy's name, if there is but one; by default the backup's own.
+    public var name: BackupName?
+
+    public init(_ backups: [String], to format: BackupFormat) {
+        self.backups = backups
+        self.format = format
+    }
+}
+
 /// What `restore` is asked for.
 public struct RestoreRequest: Sendable {
     /// A backup's name, `latest`, or the path of a backup anywhere.

@@ -22,6 +22,15 @@ public struct CreateResult: Sendable {
     public let findings: [Finding]
 }
 
+/// A backup that was copied, or, for a dry run, would be.
+public struct CopiedBackup: Sendable {
+    /// What was copied.
+    public let source: String
+    public let backup: Backup
+    /// Bytes that were written.
+    public let bytesWritten: UInt64
+}
+
 /// What lies in a backup directory.
 public struct BackupList: Sendable {
     /// Newest first.

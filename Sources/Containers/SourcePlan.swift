@@ -48,6 +48,8 @@ package struct SourcePlan: Sendable {
         case shared(Int)
         /// From a file that was made for this backup, such as a consistent copy of a database. The format may move it away.
         case prepared(PreparedFile)
+        /// From the backup that is copied: the entry with the same index there.
+        case stored
     }
 
     /// A file in a directory of ours, with the bytes of an entry.
@@ -65,7 +67,14 @@ package struct SourcePlan: Sendable {
         }
     }
 
-    package let source: Directory
+    /// Where the entries come from.
+    package enum Source: Sendable {
+        case app(Directory)
+        /// A backup that is copied.
+        case backup(any BackupContents)
+    }
+
+    package let source: Source
     /// Only what is to be saved.
     package var table: EntryTable
     package let parent: Parent?
@@ -81,7 +90,22 @@ package struct SourcePlan: Sendable {
     package func content(of index: Int) -> Content {
         if sharedIndices[index] >= 0 { return .shared(Int(sharedIndices[index])) }
         if !prepared.isEmpty, let file = prepared[index] { return .prepared(file) }
+        if case .backup = source { return .stored }
         return .file
+    }
+
+    /// The directory at `path` in the app. Only what is to be read from there is asked for there.
+    package func sourceDirectory(at path: EntryPath) throws(DiskError) -> Directory {
+        guard case .app(let directory) = source else {
+            throw DiskError(.notFound, "open", "\(path)", because: "it is in a backup")
+        }
+        return try directory.directory(at: path)
+    }
+
+    /// A reader for one thread, if entries come from a backup.
+    package func makeStoredReader(stop: StopFlag) -> sending (any ContentReader)? {
+        guard case .backup(let contents) = source else { return nil }
+        return contents.makeReader(stop: stop)
     }
 
     /// Whether the entry's bytes are written anew, wherever they come from.
@@ -96,7 +120,7 @@ package struct SourcePlan: Sendable {
         source: Directory, taking table: inout EntryTable, skipped: [Skipped], parent: ParentReading?, isFull: Bool,
         reading: Timestamp
     ) {
-        self.source = source
+        self.source = .app(source)
         self.table = EntryTable(root: EntryRecord(kind: .directory))
         swap(&self.table, &table)
         self.skipped = skipped
@@ -117,6 +141,35 @@ package struct SourcePlan: Sendable {
             }
         }
         if let parent, !isFull { setApart(parent.databases, in: parent.manifest.table) }
+    }
+
+    /// All that `contents` holds, with the attributes that stand in `taken`, its table. What `parent`, which lies where the
+    /// copy will, holds with the same attributes and the same hash is shared with it.
+    package init(
+        copying contents: any BackupContents, taking taken: EntryTable, skipped: [Skipped], parent: ParentReading?,
+        reading: Timestamp
+    ) {
+        source = .backup(contents)
+        table = taken
+        self.skipped = skipped
+        self.parent = parent.map { Parent($0) }
+        self.reading = reading
+        sharedIndices = Array(repeating: -1, count: table.count)
+        guard let parent else { return }
+        for index in 1..<max(1, table.count) where table[index].kind == .file && table[index].flags.contains(.hashed) {
+            guard let old = parent.manifest.table.index(of: table.path(of: index)) else { continue }
+            let then = parent.manifest.table[old]
+            let isSame =
+                then.kind == .file && then.size == table[index].size && then.digest == table[index].digest
+                && parent.manifest.table.attributes(of: old) == table.attributes(of: index)
+            if isSame { sharedIndices[index] = Int32(old) }
+        }
+    }
+
+    /// From now on the bytes of the entry at `index`, as they are, come from `file`.
+    package mutating func takeStored(_ file: PreparedFile, for index: Int) {
+        sharedIndices[index] = -1
+        prepared[index] = file
     }
 
     private mutating func setApart(_ databases: [EntryPath], in parent: EntryTable) {
@@ -168,9 +221,12 @@ package struct SourcePlan: Sendable {
             let path = table.path(of: index)
             let extended: [ExtendedAttribute]
             if let above = path.parent {
-                extended = try FileAttributes.extended(of: path.name, in: try source.directory(at: above))
+                extended = try FileAttributes.extended(of: path.name, in: try sourceDirectory(at: above))
             } else {
-                extended = try FileAttributes.extended(of: source.descriptor)
+                let root = try sourceDirectory(at: .root)
+                extended = try withExtendedLifetime(root) { () throws(DiskError) in
+                    try FileAttributes.extended(of: root.descriptor)
+                }
             }
             table.setExtended(extended, of: index)
         } catch {

@@ -13,6 +13,12 @@ final class FileFiller: Sendable {
         // What was read is hashed and written while it is still in the core's own cache.
         let buffer = Buffer(size: 1 << 18)
         var hash = SHA256()
+        /// Where a backup is copied.
+        let stored: (any ContentReader)?
+
+        init(_ stored: sending (any ContentReader)?) {
+            self.stored = stored
+        }
     }
 
     private let plan: SourcePlan
@@ -72,7 +78,7 @@ final class FileFiller: Sendable {
 
         func source() throws(DiskError) -> Directory {
             if let sourceDirectory { return sourceDirectory }
-            let opened = try plan.source.directory(at: plan.table.path(of: directory))
+            let opened = try plan.sourceDirectory(at: plan.table.path(of: directory))
             sourceDirectory = opened
             return opened
         }
@@ -108,6 +114,10 @@ final class FileFiller: Sendable {
         if case .prepared(let file) = plan.content(of: index) {
             return try take(file, index, name, in: target, &state)
         }
+        // Also what could not be shared after all.
+        if let reader = state.stored {
+            return try copyStored(index, name, reader, in: target, &state)
+        }
         return try copy(index, name, places, in: target, &state)
     }
 
@@ -133,6 +143,32 @@ final class FileFiller: Sendable {
         entry.bytesWritten = status.size
         try prepared.directory.move(prepared.name.utf8, to: target, as: name)
         entry.held = try setAttributes(plan.table.attributes(of: index), of: file.descriptor, now: status.owner)
+        return entry
+    }
+
+    /// A file of the backup that is copied, with the attributes that are recorded there.
+    private func copyStored(
+        _ index: Int, _ name: [UInt8], _ reader: any ContentReader, in target: Directory, _ state: inout State
+    ) throws -> FilledEntry {
+        var file = try NewFile(name, in: target)
+        var record = plan.table[index]
+        if record.flags.contains(.hashed) {
+            try reader.copy(index, to: &file)
+        } else {
+            try reader.read(index) { bytes in
+                state.hash.update(bytes)
+                try file.write(bytes)
+            }
+            record.digest = state.hash.finish()
+            record.flags.insert(.hashed)
+        }
+        record.size = file.size
+        var entry = FilledEntry(index: index)
+        entry.record = record
+        entry.extended = plan.table.extended(of: index)
+        entry.bytesWritten = file.size
+        entry.held = try setAttributes(
+            plan.table.attributes(of: index), of: file.descriptor, now: try file.status().owner)
         return entry
     }
 

@@ -35,7 +35,7 @@ struct FolderWriter {
         try build.makeDirectories(forEach: pool.forEach)
         let filler = FileFiller(plan, stop: run.stop)
         let meter = ProgressMeter(.saving, entries: plan.table.count, bytes: bytesToRead, in: run)
-        let states = PerWorker(pool) { FileFiller.State() }
+        let states = PerWorker(pool) { FileFiller.State(plan.makeStoredReader(stop: run.stop)) }
         // What was read is taken over unit by unit, so that it need not be kept twice.
         let shared = Monitor(Progress(written: Written(table: plan.table, held: [:], skipped: plan.skipped)))
         try pool.forEach(build.units.count) { worker, number in

@@ -105,7 +105,7 @@ package struct LiveDatabases: Sendable {
         let state: DatabaseState?
         let isReadable: Bool
         do throws(DiskError) {
-            let directory = try plan.source.directory(at: path.parent ?? .root)
+            let directory = try plan.sourceDirectory(at: path.parent ?? .root)
             source = DatabaseFile(directory: directory, name: Array(path.name))
             state = try source.state()
             if let state, plan.parentDatabases[index] != nil, let stored = parent?.databases[path],

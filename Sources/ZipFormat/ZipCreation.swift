@@ -8,6 +8,29 @@ extension ZipContainer {
     package func write(_ plan: SourcePlan, as new: NewBackup, recording: Recording) throws -> CreatedBackup {
         try place.checkFree(new.name)
         try checkSpace(for: plan)
+        guard let reader = plan.makeStoredReader(stop: run.stop) else {
+            return try writePlanned(plan, as: new, recording: recording)
+        }
+        // Pieces of a large file are read side by side, which a packed one does not allow.
+        var plan = plan
+        var scratch = try place.makeScratch(for: "copy")
+        do {
+            for index in 1..<max(1, plan.table.count)
+            where plan.content(of: index) == .stored && plan.table[index].size > UInt64(ZipPacking.pieceSize) {
+                var file = try NewFile("\(index)".utf8, in: scratch.directory)
+                try reader.copy(index, to: &file)
+                plan.takeStored(.init("\(index)", in: scratch.directory), for: index)
+            }
+            let created = try writePlanned(plan, as: new, recording: recording)
+            scratch.discard()
+            return created
+        } catch {
+            scratch.discard()
+            throw place.spaceError(error)
+        }
+    }
+
+    private func writePlanned(_ plan: SourcePlan, as new: NewBackup, recording: Recording) throws -> CreatedBackup {
         let began = run.clock.monotonic()
         var partial = PartialFile(place.hiddenName(for: format.fileName(of: new.name)), in: directory)
         do {

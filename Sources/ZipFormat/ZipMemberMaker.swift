@@ -12,7 +12,7 @@ struct ZipMemberMaker: Sendable {
     func pack(_ range: Range<Int>, _ worker: inout ZipWorker) throws -> (ZipPart, [ZipFilled]) {
         var part = ZipPart()
         var filled: [ZipFilled] = []
-        let places = PlanSource(plan)
+        let places = PlanSource(plan, worker.stored)
         for index in range {
             try run.stop.check()
             let record = plan.table[index]
@@ -48,7 +48,7 @@ struct ZipMemberMaker: Sendable {
         let read: PlanSource.Read
         do {
             read = try places.read(index, into: worker.input.bytes)
-        } catch {
+        } catch let error as SourceUnreadable {
             filled.skipped = Skipped(path: plan.table.path(of: index), reason: error.clause)
             return filled
         }
@@ -126,8 +126,11 @@ final class PlanSource {
     private let plan: SourcePlan
     private var last: (index: Int, directory: Directory)?
 
-    init(_ plan: SourcePlan) {
+    private let stored: (any ContentReader)?
+
+    init(_ plan: SourcePlan, _ stored: (any ContentReader)? = nil) {
         self.plan = plan
+        self.stored = stored
     }
 
     func open(_ index: Int) throws(SourceUnreadable) -> OpenFile {
@@ -140,7 +143,7 @@ final class PlanSource {
             if let last, last.index == parent {
                 directory = last.directory
             } else {
-                directory = try plan.source.directory(at: plan.table.path(of: parent))
+                directory = try plan.sourceDirectory(at: plan.table.path(of: parent))
                 last = (parent, directory)
             }
             return try OpenFile(plan.table.withName(of: index) { Array($0) }, in: directory)
@@ -150,7 +153,10 @@ final class PlanSource {
     }
 
     /// Reads a file into `buffer`; one that changes meanwhile is read again, up to three times.
-    func read(_ index: Int, into buffer: UnsafeMutableRawBufferPointer) throws(SourceUnreadable) -> Read {
+    func read(_ index: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Read {
+        if case .stored = plan.content(of: index), let stored {
+            return try Self.read(index, of: stored, plan.table, into: buffer)
+        }
         var before = plan.table[index]
         for attempt in 1...4 {
             let file = try open(index)
@@ -172,6 +178,20 @@ final class PlanSource {
             }
         }
         preconditionFailure("the last attempt returns")
+    }
+
+    /// A file of the backup that is copied, with the attributes that are recorded there.
+    private static func read(
+        _ index: Int, of stored: any ContentReader, _ table: EntryTable, into buffer: UnsafeMutableRawBufferPointer
+    ) throws -> Read {
+        var count = 0
+        try stored.read(index) { bytes in
+            // The reader never passes more than the recorded size, for which there is room.
+            let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[count...])
+            rest.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<min(bytes.count, rest.count)]))
+            count += min(bytes.count, rest.count)
+        }
+        return Read(count: count, record: table[index], extended: table.extended(of: index), isStable: true)
     }
 
     func isPrepared(_ index: Int) -> Bool {

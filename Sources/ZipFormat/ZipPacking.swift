@@ -34,7 +34,7 @@ struct ZipPacking {
         let work = try workList()
         let total = (0..<plan.table.count).lazy.map { plan.table[$0].size }.saturatingSum()
         let meter = ProgressMeter(.saving, entries: plan.table.count, bytes: total, in: run)
-        let workers = PerWorker(pool) { ZipWorker() }
+        let workers = PerWorker(pool) { ZipWorker(plan.makeStoredReader(stop: run.stop)) }
         let packed = Monitor(Progress(packed: Packed(table: plan.table, skipped: plan.skipped)))
         let maker = ZipMemberMaker(plan: plan, run: run)
         do {
@@ -150,8 +150,11 @@ struct ZipWorker: ~Copyable {
     var deflate = Deflate(level: 7)
     var probe = Deflate(level: 1)
     var proof = InflateStream()
+    /// Where a backup is copied.
+    let stored: (any ContentReader)?
 
-    init() {
+    init(_ stored: sending (any ContentReader)? = nil) {
+        self.stored = stored
         output = Buffer(size: deflate.bound(ZipPacking.pieceSize) + 16)
     }
 

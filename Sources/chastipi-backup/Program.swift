@@ -131,7 +131,8 @@ struct RootCommand: ParsableCommand {
         version: ToolVersion.text,
         subcommands: [
             CreateVerb.self, ZipVerb.self, AutoVerb.self, ListVerb.self, ShowVerb.self, VerifyVerb.self,
-            RestoreVerb.self, UndoVerb.self, RecoverVerb.self, DeleteVerb.self, PruneVerb.self, ConfigVerbs.self,
+            RestoreVerb.self, UndoVerb.self, RecoverVerb.self, DeleteVerb.self, PruneVerb.self, CopyVerb.self,
+            DiffVerb.self, ConfigVerbs.self,
         ])
 }
 
