@@ -20,6 +20,9 @@ package struct BackupDirectory: Sendable {
             try directory.giveToOwner(file.descriptor)
             try file.write(Array("This directory holds backups. chastipi-backup never backs it up itself.\n".utf8))
         }
+        if try directory.status(of: RestoreByHand.fileName.utf8) == nil {
+            try directory.replaceCache(RestoreByHand.fileName, with: Array(RestoreByHand.text.utf8))
+        }
         for item in try directory.items() where item.name.starts(with: PartialDirectory.prefix.utf8) {
             try TreeRemoval.remove(item.name, in: directory)
         }

@@ -71,6 +71,21 @@ package struct BackupMetadata: Sendable {
     }
 }
 
+extension Backup {
+    /// What the metadata tells a listing.
+    package mutating func take(_ metadata: BackupMetadata) {
+        time = metadata.time
+        items = metadata.items.map { $0.isRoot ? "." : $0.description }
+        excludedItems = metadata.excludedItems
+        guard let details = metadata.details else { return }
+        trigger = details.trigger
+        tags = details.tags
+        isIncomplete = details.isIncomplete
+        entries = details.entries
+        bytes = details.bytes
+    }
+}
+
 /// Metadata that cannot be used: what is wrong with it, as a clause.
 package struct MetadataError: Error, Sendable, CustomStringConvertible {
     package let description: String

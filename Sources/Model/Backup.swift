@@ -49,6 +49,9 @@ public struct Backup: Sendable {
     public var time: LocalTime
     public var trigger: BackupTrigger
     public var tags: [String]
+    /// What was backed up and what was left out, as the metadata has it; empty where nothing tells.
+    public var items: [String] = []
+    public var excludedItems: [String] = []
     public var state: State
     /// Whether something could not be read when it was made.
     public var isIncomplete: Bool

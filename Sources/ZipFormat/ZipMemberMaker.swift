@@ -106,8 +106,9 @@ extension ZipWorker {
     /// Compresses into `output`; nil if that gains nothing.
     mutating func compress(_ bytes: UnsafeRawBufferPointer) -> Int? {
         guard !bytes.isEmpty, !gainsNothing(bytes) else { return nil }
-        guard let count = deflate.compress(bytes, into: output.bytes), count < bytes.count else { return nil }
-        return count
+        let isSmall = bytes.count < Self.probedFrom
+        let made = isSmall ? quick.compress(bytes, into: output.bytes) : deflate.compress(bytes, into: output.bytes)
+        return made.flatMap { $0 < bytes.count ? $0 : nil }
     }
 }
 

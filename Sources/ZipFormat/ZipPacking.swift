@@ -148,6 +148,8 @@ struct ZipWorker: ~Copyable {
     let output: Buffer
     var hash = SHA256()
     var deflate = Deflate(level: 7)
+    /// For small members, of which headers are a good part: a little larger, and much faster.
+    var quick = Deflate(level: 6)
     var probe = Deflate(level: 1)
     var proof = InflateStream()
     /// Where a backup is copied.
@@ -158,7 +160,7 @@ struct ZipWorker: ~Copyable {
         output = Buffer(size: deflate.bound(ZipPacking.pieceSize) + 16)
     }
 
-    private static let probedFrom = 128 << 10
+    static let probedFrom = 128 << 10
     private static let sampleSize = 32 << 10
 
     /// Whether compressing seems to gain nothing: tried fast on three samples of what is worth it.

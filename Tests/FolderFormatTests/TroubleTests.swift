@@ -178,7 +178,7 @@ import Testing
             try body(fixture)
             #expect(try fixture.container.backups().backups.map(\.name.text) == ["before"])
             let names = try fixture.backups.directory.items().map { String(decoding: $0.name, as: UTF8.self) }
-            #expect(names.sorted() == [".chastipi-backups", ".state", "before"])
+            #expect(names.sorted() == [".chastipi-backups", ".state", "RESTORE-BY-HAND.txt", "before"])
             #expect(try fixture.findings("before") == [])
         }
     }
