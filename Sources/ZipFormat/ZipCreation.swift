@@ -76,16 +76,18 @@ extension ZipContainer {
     private func addManifest(_ table: EntryTable, _ metadata: BackupMetadata, to archive: ZipArchive) throws {
         let metadataBytes = metadata.encoded()
         var manifest: [UInt8] = []
+        // Growing would need twice the room for a moment.
+        manifest.reserveCapacity(table.count * 256)
         _ = try ManifestWriter(table, held: [:]).write(metadata: metadataBytes) { manifest += $0 }
         var part = ZipPart()
-        var worker = ZipWorker()
+        var deflate = Deflate(level: 7)
         for (name, bytes) in [(Manifest.fileName, manifest), (BackupMetadata.fileName, metadataBytes)] {
             var header = ZipMemberHeader(
                 name: Array(name.utf8), mode: 0o100600, modified: metadata.time, user: 0, group: 0)
             header.size = UInt64(bytes.count)
             bytes.withUnsafeBytes { raw in
                 header.checksum = CRC32.update(0, raw)
-                let packed = worker.deflateWhole(raw)
+                let packed = deflate.whole(raw)
                 header.method = packed == nil ? ZipMethod.stored : ZipMethod.deflated
                 header.compressed = UInt64(packed?.count ?? bytes.count)
                 part.add(header)
@@ -114,13 +116,16 @@ extension ZipContainer {
     }
 }
 
-extension ZipWorker {
-    /// A deflate stream of bytes of any size; nil if that gains nothing.
-    mutating func deflateWhole(_ bytes: UnsafeRawBufferPointer) -> [UInt8]? {
-        var target = [UInt8](repeating: 0, count: deflate.bound(bytes.count))
-        let count = target.withUnsafeMutableBytes { deflate.compress(bytes, into: $0) }
-        guard let count, count < bytes.count else { return nil }
-        target.removeLast(target.count - count)
-        return target
+extension Deflate {
+    /// The stream of bytes of any size; nil if that gains nothing.
+    fileprivate mutating func whole(_ bytes: UnsafeRawBufferPointer) -> [UInt8]? {
+        // Text becomes less than half; there is no need to have room for more first.
+        for size in [bytes.count / 2, bytes.count] {
+            let stream = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+                count = compress(bytes, into: UnsafeMutableRawBufferPointer(buffer)) ?? 0
+            }
+            if !stream.isEmpty { return stream }
+        }
+        return nil
     }
 }
