@@ -25,7 +25,7 @@ struct ZipParts {
         if seal != nil || endsAsOurs {
             guard endsAsOurs else { throw ZipError.damaged("it does not end with manifest and metadata") }
             let reader = ZipMemberReader(file, stop: StopFlag())
-            manifest = try Self.manifest(try reader.bytes(all[all.count - 2], limit: UInt64(ManifestReader.sizeLimit)))
+            manifest = try Self.manifest(all[all.count - 2], reader, entries: all.count)
             let bytes = try reader.bytes(all[all.count - 1], limit: UInt64(BackupMetadata.sizeLimit))
             metadata = try Self.metadata(bytes)
             try Self.check(manifest, lists: bytes)
@@ -63,7 +63,7 @@ struct ZipParts {
             metadata.time = LocalTime(moment: moment.adding(seconds: -Int64(seconds)), offset: seconds)
             return
         }
-        manifest = try Self.manifest(try reader.bytes(found, limit: UInt64(ManifestReader.sizeLimit)))
+        manifest = try Self.manifest(found, reader, entries: tree.table.count)
         try Self.check(manifest, lists: bytes)
         guard let listed = manifest?.table else { return }
         members = try tree.members(of: listed)
@@ -71,11 +71,18 @@ struct ZipParts {
         objections = []
     }
 
-    private static func manifest(_ bytes: [UInt8]) throws -> Manifest {
-        var reader = ManifestReader(size: bytes.count)
+    /// A line with a long name, a long target and all attributes that a file system keeps for it is no longer than that.
+    private static let lineLimit: UInt64 = 256 << 10
+
+    private static func manifest(_ member: ZipMember, _ reader: ZipMemberReader, entries: Int) throws -> Manifest {
+        let limit = min(UInt64(ManifestReader.sizeLimit), (UInt64(entries) + 4) * lineLimit)
+        guard member.size <= limit else {
+            throw ZipError.damaged("\(Manifest.fileName) is larger than it can be for what the zip holds")
+        }
+        var lines = ManifestReader(size: Int(member.size))
         do {
-            try bytes.withUnsafeBytes { try reader.take($0) }
-            return try reader.finish()
+            try reader.read(member) { try lines.take($0) }
+            return try lines.finish()
         } catch let error as ManifestError {
             throw ZipError.damaged("\(Manifest.fileName): \(error)")
         }
@@ -130,6 +137,9 @@ struct ZipTree {
     private(set) var metadata: ZipMember?
     private(set) var manifest: ZipMember?
 
+    private var impliedBytes = 0
+    private static let impliedLimit = 64 << 20
+
     private struct Node {
         var path: EntryPath
         var kind: EntryKind
@@ -158,7 +168,8 @@ struct ZipTree {
         let reader = ZipMemberReader(file, stop: StopFlag())
         for node in nodes { try add(node, directory, reader, surroundings) }
         top = table.children(of: 0).map { table.path(of: $0) }
-        try objectToSize(directory)
+        objectToLinks()
+        objectToSize(directory)
     }
 
     /// The one directory that everything lies in, if the app is in there.
@@ -218,7 +229,6 @@ struct ZipTree {
             guard !target.isEmpty, !target.contains(0) else {
                 throw ZipError.damaged("the link \(node.path) leads nowhere")
             }
-            if Self.leadsOut(target, from: node.path) { objections.append("\(node.path) is a link out of the app") }
         } else if mode & 0o6000 != 0 {
             objections.append("\(node.path) has set-id bits")
         }
@@ -226,13 +236,23 @@ struct ZipTree {
         try append(record, node.path, target, member: Int32(node.member))
     }
 
-    /// Directories that no member is for.
+    /// Directories that no member is for. Names can be made so that these need a thousand times the zip's own room.
     private mutating func addParents(of path: EntryPath, _ modified: Timestamp) throws {
-        for parent in path.ancestors.dropFirst() where table.index(of: parent) == nil {
+        var missing: [EntryPath] = []
+        var parent = path.parent
+        while let next = parent, !next.isRoot, table.index(of: next) == nil {
+            missing.append(next)
+            impliedBytes += next.bytes.count
+            parent = next.parent
+        }
+        guard impliedBytes <= Self.impliedLimit else {
+            throw ZipError.refused("its names are too deep, and there are too many of them")
+        }
+        for directory in missing.reversed() {
             var record = EntryRecord(kind: .directory)
             record.mode = 0o755
             record.modified = modified
-            try append(record, parent, [], member: -1)
+            try append(record, directory, [], member: -1)
         }
     }
 
@@ -248,22 +268,50 @@ struct ZipTree {
         members.append(member)
     }
 
-    private static func leadsOut(_ target: [UInt8], from path: EntryPath) -> Bool {
+    /// Links whose targets, through whatever other links, are not in the app.
+    private mutating func objectToLinks() {
+        for index in 1..<max(1, table.count) where table[index].kind == .link && leadsOut(index) {
+            objections.append("\(table.path(of: index)) is a link out of the app")
+        }
+    }
+
+    private func leadsOut(_ index: Int) -> Bool {
+        var here = table.path(of: index).components.dropLast().map { Array($0) }
+        // What is still to be followed, the next last.
+        var rest: [[UInt8]] = []
+        var followed = 0
+        func push(_ target: [UInt8]) { rest += target.split(separator: UInt8(ascii: "/")).reversed().map { Array($0) } }
+        let target = table.target(of: index)
         if target.first == UInt8(ascii: "/") { return true }
-        var depth = path.components.count - 1
-        for component in target.split(separator: UInt8(ascii: "/")) where !component.elementsEqual(".".utf8) {
-            depth += component.elementsEqual("..".utf8) ? -1 : 1
-            if depth < 0 { return true }
+        push(target)
+        while let next = rest.popLast() {
+            if next == [UInt8(ascii: ".")] { continue }
+            if next == [UInt8(ascii: "."), UInt8(ascii: ".")] {
+                if here.isEmpty { return true }
+                here.removeLast()
+                continue
+            }
+            here.append(next)
+            guard let found = table.index(of: EntryPath(unchecked: Array(here.joined(separator: [UInt8(ascii: "/")])))),
+                table[found].kind == .link
+            else { continue }
+            let target = table.target(of: found)
+            followed += 1
+            // More than the kernel follows.
+            if target.first == UInt8(ascii: "/") || followed > 40 || rest.count > 4096 { return true }
+            here.removeLast()
+            push(target)
         }
         return false
     }
 
-    private static let plausible: (bytes: UInt64, ratio: UInt64) = (256 << 20, 100)
+    private static let plausible: (bytes: UInt64, ratio: UInt64, entries: Int) = (256 << 20, 100, 250_000)
 
     /// What is packed to fill a disk is packed very small.
-    private mutating func objectToSize(_ directory: ZipDirectory) throws {
+    private mutating func objectToSize(_ directory: ZipDirectory) {
         let total = directory.members.lazy.map(\.size).saturatingSum()
         let packed = directory.end.commentAt
+        if table.count > Self.plausible.entries { objections.append("it holds \(table.count) entries") }
         if total > Self.plausible.bytes, total / Self.plausible.ratio > packed {
             objections.append("it would unpack to \(ByteCount(total)), \(total / max(1, packed)) times its size")
         }
