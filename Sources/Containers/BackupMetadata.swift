@@ -71,6 +71,21 @@ package struct BackupMetadata: Sendable {
     }
 }
 
+extension Backup {
+    /// What the metadata tells a listing. The original's has no zone: its time is the caller's to set.
+    package mutating func take(_ metadata: BackupMetadata) {
+        items = metadata.items
+        excludedItems = metadata.excludedItems
+        guard let details = metadata.details else { return }
+        time = metadata.time
+        trigger = details.trigger
+        tags = details.tags
+        isIncomplete = details.isIncomplete
+        entries = details.entries
+        bytes = details.bytes
+    }
+}
+
 /// Metadata that cannot be used: what is wrong with it, as a clause.
 package struct MetadataError: Error, Sendable, CustomStringConvertible {
     package let description: String

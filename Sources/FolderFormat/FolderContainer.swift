@@ -12,8 +12,9 @@ package struct FolderContainer: Container {
 
     var directory: Directory { place.directory }
 
-    /// Where the kit has the program: beside the backups, and none of them.
-    private static let kitFolder = "bin"
+    /// What lies beside the backups and is none of them: where the kit has the program, and what Python leaves where
+    /// the kit's backup_manager.py is imported.
+    private static let kitFolders: Set<String> = ["bin", "__pycache__"]
 
     package init(_ place: BackupDirectory, pool: ThreadPool, in run: RunContext) {
         self.place = place
@@ -74,7 +75,7 @@ extension FolderContainer {
                 let name = try BackupName(String(decoding: item.name, as: UTF8.self))
                 if let backup = try summary(of: name, in: try directory.directory(item.name), state) {
                     listing.backups.append(backup)
-                } else if name.text != Self.kitFolder {
+                } else if !Self.kitFolders.contains(name.text) {
                     listing.foreign.append((text, "neither metadata nor manifest"))
                 }
             } catch let error as BackupNameError {
@@ -125,6 +126,7 @@ extension FolderContainer {
                 BackupMetadata.fileName, of: folder, named: backup.name.text, limit: BackupMetadata.sizeLimit)
         else { return }
         let metadata = try BackupMetadata.read(bytes)
+        backup.take(metadata)
         guard let details = metadata.details else {
             let offset = run.clock.offset(metadata.time.moment)
             backup.time = LocalTime(moment: metadata.time.moment.adding(seconds: -Int64(offset)), offset: offset)
@@ -132,12 +134,6 @@ extension FolderContainer {
             if hasManifest { backup.state = .damaged("it has a manifest, but the metadata of the original tool") }
             return
         }
-        backup.time = metadata.time
-        backup.trigger = details.trigger
-        backup.tags = details.tags
-        backup.isIncomplete = details.isIncomplete
-        backup.entries = details.entries
-        backup.bytes = details.bytes
         if details.sharing == .reflink { backup.bytesAlone = details.bytesWritten }
         if !hasManifest {
             backup.state = .damaged("\(Manifest.fileName) is missing")

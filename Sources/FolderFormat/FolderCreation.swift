@@ -103,10 +103,9 @@ extension FolderContainer {
     }
 
     private func summary(_ new: NewBackup, _ metadata: BackupMetadata, _ seal: SHA256Digest) -> Backup {
-        Backup(
-            name: new.name, format: .folder, origin: .ours, time: new.time, trigger: new.trigger, tags: new.tags,
-            isIncomplete: metadata.details?.isIncomplete ?? false, entries: metadata.details?.entries,
-            bytes: metadata.details?.bytes, seal: seal)
+        var backup = Backup(name: new.name, format: .folder, origin: .ours, time: new.time, seal: seal)
+        backup.take(metadata)
+        return backup
     }
 }
 

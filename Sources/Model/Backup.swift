@@ -60,6 +60,10 @@ public struct Backup: Sendable {
     public var bytesAlone: UInt64?
     /// The hash that ends its manifest; nil without a manifest.
     public var seal: SHA256Digest?
+    /// Items that the app had when it was made.
+    public var items: [EntryPath] = []
+    /// What was left out when it was made: patterns, as text.
+    public var excludedItems: [String] = []
 
     public init(
         name: BackupName, format: BackupFormat, origin: Origin, time: LocalTime, trigger: BackupTrigger = .manual,

@@ -102,8 +102,8 @@ package struct ZipContainer: Container {
             file.directory.members[0], limit: UInt64(BackupMetadata.sizeLimit))
         do {
             let metadata = try BackupMetadata.read(bytes)
-            guard let details = metadata.details else { throw MetadataError("it has the original tool's keys") }
-            backup.take(metadata, details)
+            guard metadata.details != nil else { throw MetadataError("it has the original tool's keys") }
+            backup.take(metadata)
         } catch let error as MetadataError {
             backup.state = .damaged("\(BackupMetadata.fileName): \(error)")
         }
@@ -112,11 +112,8 @@ package struct ZipContainer: Container {
     private func fill(_ backup: inout Backup, fromOther opened: consuming OpenFile) throws {
         let contents = try ZipContents(backup.name.text, opened, surroundings)
         backup.time = contents.metadata.time
-        if let details = contents.metadata.details {
-            backup.take(contents.metadata, details)
-        } else {
-            backup.origin = contents.isPlain ? .plain : .original
-        }
+        backup.take(contents.metadata)
+        if contents.metadata.details == nil { backup.origin = contents.isPlain ? .plain : .original }
         backup.entries = contents.table.count - 1
         backup.bytes = (0..<contents.table.count).lazy.map { contents.table[$0].size }.saturatingSum()
     }
@@ -151,17 +148,5 @@ package struct ZipContainer: Container {
         } catch {
             run.report(.warning("'\(name)' is deleted, but its space is not free yet: \(error). The next run goes on"))
         }
-    }
-}
-
-extension Backup {
-    /// What the metadata tells a listing.
-    mutating func take(_ metadata: BackupMetadata, _ details: BackupMetadata.Details) {
-        time = metadata.time
-        trigger = details.trigger
-        tags = details.tags
-        isIncomplete = details.isIncomplete
-        entries = details.entries
-        bytes = details.bytes
     }
 }

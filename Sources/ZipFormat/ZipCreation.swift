@@ -75,10 +75,10 @@ extension ZipContainer {
     private func summary(
         _ new: NewBackup, _ metadata: BackupMetadata, _ seal: SHA256Digest, _ size: UInt64
     ) -> Backup {
-        Backup(
-            name: new.name, format: .zip, origin: .ours, time: new.time, trigger: new.trigger, tags: new.tags,
-            isIncomplete: metadata.details?.isIncomplete ?? false, entries: metadata.details?.entries,
-            bytes: metadata.details?.bytes, bytesAlone: size, seal: seal)
+        var backup = Backup(
+            name: new.name, format: .zip, origin: .ours, time: new.time, bytesAlone: size, seal: seal)
+        backup.take(metadata)
+        return backup
     }
 
     /// How well it compresses shows only afterwards: what is asked for here is what cannot do with less.

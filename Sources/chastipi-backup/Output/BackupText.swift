@@ -42,13 +42,16 @@ extension Backup {
             damage = .string(what)
         }
         return .object([
-            ("name", .string(name.text)), ("time", .time(time)), ("format", .string(format.rawValue)),
+            ("name", .string(name.text)), ("time", .time(time)), ("created_at", .string(time.naiveISO)),
+            ("format", .string(format.rawValue)),
             ("origin", .string(originName)),
             ("trigger", .string(trigger.rawValue)),
             ("tags", .array(tags.map { .string($0) })), ("state", .string(stateName)), ("verified", verified),
             ("damage", damage), ("incomplete", .bool(isIncomplete)), ("entries", .optional(entries.map { UInt64($0) })),
             ("bytes", .optional(bytes)), ("bytes_alone", .optional(bytesAlone)),
             ("seal", seal.map { .string($0.hex) } ?? .null),
+            ("items_backed_up", .array(items.map { JSONOutput.text(of: $0) })),
+            ("excluded_items", .array(excludedItems.map { .string($0) })),
         ])
     }
 }
