@@ -131,9 +131,10 @@ class BackupManager:
     def restore_backup(self, backup_name: PathLike, include_logs: bool = False) -> bool:
         """Puts a backup back into the app, all or nothing, and returns True; False if there is no such backup.
 
-        `backup_name` may be the path of a backup anywhere. Whatever else is wrong raises BackupError, and the app is as it was:
-        it cannot be done (1), another run is at work (11), the backup is damaged (20). Warns with BackupWarning if
-        something could not be set as it was. Nobody is asked; `backup.sh undo` takes it back.
+        `backup_name` may be the path of a backup anywhere. Whatever else is wrong raises BackupError, as the original raised:
+        it cannot be done (1), another run is at work (11), the backup is damaged (20). The app is then as it was, unless the
+        message names `recover`. Warns with BackupWarning if something could not be set as it was. Nobody is asked;
+        `backup.sh undo` takes it back.
         """
         options = ["--yes"] + (["--include-logs"] if include_logs else [])
         answer = self._run("restore", *options, "--", os.fspath(backup_name), accepted=(0, _INCOMPLETE, _NOT_FOUND))

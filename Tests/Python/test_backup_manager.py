@@ -352,14 +352,17 @@ class Restoring(AppTests):
     def test_what_is_not_there_is_false_and_told_to_the_log(self) -> None:
         manager = self.module().BackupManager()
         manager.create_backup("one")
+        # The original returned False for such a folder too.
+        (self.backups / "no_metadata").mkdir()
         before = self.snapshot()
         for act in (manager.restore_backup, manager.delete_backup):
-            for name in ("two", "../one", "--app", "a b"):
+            for name in ("two", "../one", "--app", "a b", "no_metadata"):
                 with self.assertLogs("backup_manager", logging.ERROR) as told:
                     self.assertIs(act(name), False, name)
                 self.assertEqual(len(told.output), 1)
-                self.assertIn("there is no backup", told.output[0])
+                self.assertRegex(told.output[0], "is no backup")
         self.assertEqual(self.snapshot(), before)
+        self.assertTrue((self.backups / "no_metadata").is_dir())
         self.assertTrue((self.backups / "one").is_dir())
 
     def test_damage_raises_and_changes_nothing(self) -> None:
