@@ -1,249 +1,432 @@
 #!/usr/bin/env python3
-"""Backs up and restores the app that this folder (backups/) lies in: the command line and the class of the original tool.
+"""Backs up and restores an app from Python: the names of the original ChastiPi backup script, the work of chastipi-backup.
 
-All work is done by the program chastipi-backup, which this finds where backup.sh finds it and asks for JSON. Nothing here touches a
-backup. Python 3.9 or newer, nothing but the standard library.
+    from backups.backup_manager import BackupManager, BackupError
 
-    python3 backups/backup_manager.py create|auto|zip|list|restore|delete [NAME] [--name N] [--include-logs] [--backup-dir D] [--verbose]
-
-    from backups.backup_manager import BackupManager
     manager = BackupManager("backups")
-    path = manager.create_backup("before-the-move", include_logs=True)
-    manager.restore_backup("before-the-move")
+    path = manager.create_backup("my_backup", include_logs=True)
+
+or, on the command line, `python3 backups/backup_manager.py create|list|restore|delete|zip|auto`. README.md beside this file
+is the guide.
+
+Nothing is decided here: each method runs the program once, with `--json`, and reads its answer. In an app's kit it is run
+through `backup.sh`, which lies beside this file: so there is one place that knows where the program may be, builds it in a
+source checkout, explains why it cannot start, and notes each run in the app's `logs/backup.log`. Where `backup.sh` is not
+beside this file (it was copied into site-packages, say), the program is looked for in the same order: CHASTIPI_BACKUP_BIN,
+`bin/chastipi-backup` and `chastipi-backup` beside this file, PATH. No shell reads a name or a path.
+
+The app is the directory that the kit lies in. Without a kit it is the parent of an absolute `backup_dir`, or else the working
+directory.
+
+The logger `backup_manager` is told of failures that are answered by False and of the program's warnings; where it takes INFO,
+of all that the program does.
 """
 
+from __future__ import annotations
+
 import argparse
+import collections
 import json
+import logging
 import os
-import pathlib
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import types
 import warnings
-from typing import Any, Dict, List, Optional, Sequence, Union
+from pathlib import Path
+from typing import IO, Any, Deque, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
 
-_KIT = pathlib.Path(__file__).resolve().parent
+__all__ = ["BackupError", "BackupManager", "BackupWarning"]
 
-# Exit statuses of the program.
-_DONE, _FAILED, _INCOMPLETE, _NO_SUCH_BACKUP = 0, 1, 3, 10
+PathLike = Union[str, "os.PathLike[str]"]
+
+logger = logging.getLogger("backup_manager")
+
+_KIT = Path(__file__).resolve().parent
+_PROGRAM = "chastipi-backup"
+_SCHEMA_VERSION = 1
+
+# The exit statuses that are no failure of every verb; README.md has all.
+_INCOMPLETE = 3
+_NOT_FOUND = 10
+
+# The original's eight come first. The rest is what the tool saves as well: who appends an item must not lose the data by it.
+_ITEMS = (
+    "app.py", "requirements.txt", "run.py", "templates/", "static/", "README.md", "update.sh", "install.sh",
+    "config.json", "custom_modes.json", "*.ini", "*.yaml", "*.toml", ".env", "chasti_pi", "plugins", "data", "uploads",
+)
+_EXCLUDED = ("__pycache__", "*.pyc", "*.pyo", ".DS_Store", "*.log", ".git", ".venv", "venv", "node_modules")
+# What brings logs back in, where the pattern that leaves them out does not come from the tool.
+_LOGS = ("!/*.log", "!/logs/*.log", "!/logs/**/*.log")
 
 
 class BackupError(RuntimeError):
-    """The program could not do what it was asked. The text is its one line; `status` is its exit status."""
+    """Why the program could not do what it was asked, in its own words; `status` is its exit status."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(message)
         self.status = status
 
 
+class BackupWarning(UserWarning):
+    """It is done, but not everything could be read or kept."""
+
+
 class BackupManager:
-    """The backups of one app.
+    """The backups of one app. Nothing is held, opened or made until a method is called.
 
-    `backup_dir`: where they are; a relative path lies in the app. The app is the folder that holds this one or, where this module
-    is installed elsewhere, the folder that holds `backup_dir`.
-
-    `backup_items` and `exclude_patterns` may be changed. As long as they are as they came, the app's `backup.yaml` and the
-    program's defaults decide; a list that was changed takes their place.
+    `backup_items` and `exclude_patterns` may be changed. As long as they are not, the tool's configuration (`backup.yaml`)
+    decides what is saved. Changed items take the place of those configured, changed patterns that of the default exclusions;
+    what `backup.yaml` and `.backupignore` exclude besides stays out.
     """
 
-    DEFAULT_ITEMS = (
-        "app.py", "run.py", "requirements.txt", "README.md", "install.sh", "update.sh", "templates", "static", "chasti_pi", "plugins",
-        "config.json", "custom_modes.json", ".env", "*.ini", "*.yaml", "*.toml", "data", "uploads",
-    )
-    DEFAULT_EXCLUSIONS = ("__pycache__", "*.pyc", "*.pyo", ".DS_Store", "*.log", ".git", ".venv", "venv", "node_modules")
-
-    def __init__(self, backup_dir: Union[str, "os.PathLike[str]"] = "backups", verbose: bool = False) -> None:
-        path = pathlib.Path(backup_dir)
-        is_in_kit = (_KIT / "backup.sh").is_file()
-        if is_in_kit:
-            self.base_dir = _KIT.parent
+    def __init__(self, backup_dir: PathLike = "backups") -> None:
+        given = Path(os.fspath(backup_dir))
+        if _is_kit():
+            self.app_dir = _KIT.parent
         else:
-            self.base_dir = path.parent if path.is_absolute() else pathlib.Path.cwd()
-        self.backup_dir = path if path.is_absolute() else self.base_dir / path
-        self.verbose = verbose
-        self.backup_items: List[str] = list(self.DEFAULT_ITEMS)
-        self.exclude_patterns: List[str] = list(self.DEFAULT_EXCLUSIONS)
+            self.app_dir = given.parent if given.is_absolute() else Path.cwd()
+        self.backup_dir = self.app_dir / given
+        self.backup_items: List[str] = list(_ITEMS)
+        self.exclude_patterns: List[str] = list(_EXCLUDED)
 
-    # --- what the original had ---------------------------------------------------------------------------------------------
+    def create_backup(self, backup_name: Optional[str] = None, include_logs: bool = False) -> Path:
+        """Makes a backup and returns its path. Warns with BackupWarning if something could not be read (it is there, without).
 
-    def create_backup(self, backup_name: Optional[str] = None, include_logs: bool = False) -> pathlib.Path:
-        """Makes a folder backup and returns its path. Warns if something could not be read."""
-        return self._create(["create", "--format", "folder"], backup_name, include_logs)
+        A name that is taken is an error: nothing is merged or overwritten.
+        """
+        return self._make("create", backup_name, include_logs)
 
-    def create_zip_backup(self, backup_name: Optional[str] = None, include_logs: bool = False) -> pathlib.Path:
-        """Makes a backup as one zip and returns its path."""
-        return self._create(["zip"], backup_name, include_logs)
+    def create_zip_backup(self, backup_name: Optional[str] = None, include_logs: bool = False) -> Path:
+        """Like create_backup, as one zip."""
+        return self._make("zip", backup_name, include_logs)
 
-    def auto_backup(self) -> pathlib.Path:
-        """Makes the backup before an update."""
-        return self._create(["auto"], None, False)
+    def auto_backup(self, include_logs: bool = False) -> Path:
+        """Like create_backup, for the moment before an update: named `auto_backup_YYYYMMDD_HHMMSS`."""
+        return self._make("auto", None, include_logs)
 
     def list_backups(self) -> List[Dict[str, Any]]:
-        """All backups, newest first."""
-        found = []
-        for backup in self._json(["list"])["backups"]:
-            found.append({
+        """The backups, newest first.
+
+        Each has at least `name`, `backup_name`, `created_at` (local time without a zone), `path` (as text), `version` (of the
+        metadata), `items_backed_up`, `excluded_items`, `format` (`folder` or `zip`), and `size` (bytes of its files, or None
+        where nothing tells); and whatever else `chastipi-backup list --json` says of it.
+        """
+        listed: List[Dict[str, Any]] = self._run("list").document["backups"]
+        return [
+            {
                 **backup,
                 "backup_name": backup["name"],
                 "path": str(self._path(backup)),
-                "version": "1.0",
+                # The original's; its zips and ours have it too. What others packed has no metadata.
+                "version": None if backup["origin"] == "plain" else "1.0",
                 "size": backup["bytes"],
-            })
-        return found
+            }
+            for backup in listed
+        ]
 
-    def restore_backup(self, backup_name: str, include_logs: bool = False) -> bool:
-        """Puts a backup back, all or nothing. False if there is none of this name, or if nothing could be restored."""
-        arguments = ["restore", "--yes", *(["--include-logs"] if include_logs else []), "--", backup_name]
-        return self._succeeds(arguments, _FAILED, _NO_SUCH_BACKUP)
+    def restore_backup(self, backup_name: PathLike, include_logs: bool = False) -> bool:
+        """Puts a backup back into the app, all or nothing, and returns True; False if there is no such backup.
 
-    def delete_backup(self, backup_name: str) -> bool:
-        """Removes a backup. False if there is none of this name."""
-        return self._succeeds(["delete", "--yes", "--", backup_name], _NO_SUCH_BACKUP)
+        `backup_name` may be the path of a backup anywhere. Whatever else is wrong raises BackupError, as the original raised:
+        it cannot be done (1), another run is at work (11), the backup is damaged (20). The app is then as it was, unless the
+        message names `recover`. Warns with BackupWarning if something could not be set as it was. Nobody is asked;
+        `backup.sh undo` takes it back.
+        """
+        options = ["--yes"] + (["--include-logs"] if include_logs else [])
+        answer = self._run("restore", *options, "--", os.fspath(backup_name), accepted=(0, _INCOMPLETE, _NOT_FOUND))
+        if answer.status == _INCOMPLETE:
+            _warn(f"'{backup_name}' is restored, but not completely", answer.document.get("not_kept", []))
+        return answer.status != _NOT_FOUND
 
-    # --- how it asks -------------------------------------------------------------------------------------------------------
+    def delete_backup(self, backup_name: PathLike) -> bool:
+        """Deletes a backup for ever and returns True; False if there is no such backup. Nobody is asked.
 
-    def _create(self, verb: List[str], name: Optional[str], include_logs: bool) -> pathlib.Path:
-        arguments = list(verb)
-        if name is not None:
-            arguments += ["--name", name]
+        `backup_name` may be a path as create_backup returns it.
+        """
+        path = Path(os.fspath(backup_name))
+        name = path.name if path.is_absolute() and path.parent == self.backup_dir else os.fspath(backup_name)
+        return self._run("delete", "--yes", "--", name, accepted=(0, _NOT_FOUND)).status != _NOT_FOUND
+
+    def _make(self, verb: str, name: Optional[str], include_logs: bool) -> Path:
+        options = [f"--name={name}"] if name is not None else []
         if include_logs:
-            arguments.append("--include-logs")
-        if self.backup_items != list(self.DEFAULT_ITEMS):
-            arguments += [word for item in self.backup_items for word in ("--item", item)]
-        if self.exclude_patterns != list(self.DEFAULT_EXCLUSIONS):
-            arguments.append("--no-default-exclusions")
-            # A pattern that leaves logs out would come after what asks for them.
-            patterns = [pattern for pattern in self.exclude_patterns if not (include_logs and pattern == "*.log")]
-            arguments += [word for pattern in patterns for word in ("--exclude", pattern)]
-        document = self._json(arguments)
-        skipped = document["skipped"]
-        if skipped:
-            first = skipped[0]
-            warnings.warn(f"the backup is incomplete: {first['path']}: {first['reason']} ({len(skipped)} in all)", stacklevel=3)
-        return self._path(document["backup"])
+            options.append("--include-logs")
+        answer = self._run(verb, *options, *self._selection(include_logs), accepted=(0, _INCOMPLETE))
+        backup = answer.document["backup"]
+        if answer.status == _INCOMPLETE:
+            skipped = [f"{entry['path']}: {entry['reason']}" for entry in answer.document["skipped"]]
+            for line in skipped:
+                logger.info("skipped: %s", line)
+            _warn(f"'{backup['name']}' is made, but not complete", skipped)
+        return self._path(backup)
 
-    def _path(self, backup: Dict[str, Any]) -> pathlib.Path:
-        return self.backup_dir / (backup["name"] + (".zip" if backup["format"] == "zip" else ""))
+    def _path(self, backup: Dict[str, Any]) -> Path:
+        name: str = backup["name"]
+        return self.backup_dir / (f"{name}.zip" if backup["format"] == "zip" else name)
 
-    def _succeeds(self, arguments: List[str], *failures: int) -> bool:
+    def _selection(self, include_logs: bool) -> List[str]:
+        """What the two lists say, where they were changed."""
+        options: List[str] = []
+        if self.backup_items != list(_ITEMS):
+            if not self.backup_items:
+                # Without a single --item the tool would save the configured ones.
+                raise BackupError("backup_items is empty: there is nothing to back up", status=2)
+            options += [f"--item={item}" for item in self.backup_items]
+        if self.exclude_patterns != list(_EXCLUDED):
+            options.append("--no-default-exclusions")
+            options += [f"--exclude={pattern}" for pattern in self.exclude_patterns]
+            if include_logs and "*.log" in self.exclude_patterns:
+                options += [f"--exclude={pattern}" for pattern in _LOGS]
+        return options
+
+    def _run(self, verb: str, *arguments: str, accepted: Sequence[int] = (0,)) -> _Answer:
+        """Runs the program. `accepted`: the statuses that do not raise."""
+        options = [f"--app={self.app_dir}", "--json"]
+        if self.backup_dir != self.app_dir / "backups":
+            # The app's own is made where it is missing; another may be on a disk that is not mounted.
+            options.append(f"--backup-dir={self.backup_dir}")
+        if logger.isEnabledFor(logging.INFO):
+            options.append("--verbose")
+        run = _Run([*_command(), verb, *options, *arguments])
+        run.finish()
+        if run.status not in accepted:
+            raise BackupError(run.message, run.status)
+        if run.status == _NOT_FOUND:
+            logger.error(run.message)
+            return _Answer(run.status, {})
+        return _Answer(run.status, _document(run.output))
+
+
+class _Answer(NamedTuple):
+    status: int
+    document: Dict[str, Any]
+
+
+class _Run:
+    """One run of the program: its answer is collected, what it tells meanwhile goes to the logger."""
+
+    def __init__(self, command: List[str]) -> None:
+        self.output = b""
+        self.status = 1
+        self._error: Optional[str] = None
+        self._lines: Deque[str] = collections.deque(maxlen=20)
         try:
-            self._json(arguments)
-        except BackupError as error:
-            if error.status in failures:
-                print(f"error: {error}", file=sys.stderr)
-                return False
+            # Nobody is asked anything: a terminal's input stays the caller's.
+            self._child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+        except (OSError, ValueError) as error:
+            # ValueError: a NUL in an argument.
+            raise BackupError(f"{command[0]} cannot be run: {error}") from None
+
+    def finish(self) -> None:
+        """Waits for the end. Also an interrupted run is waited for: it takes back what it has begun, its locks held till then."""
+        assert self._child.stdout and self._child.stderr
+        # Both at once, or the program could wait for one while we wait for the other.
+        listener = threading.Thread(target=self._listen, args=(self._child.stderr,), daemon=True)
+        listener.start()
+        try:
+            self.output = self._child.stdout.read()
+            self._child.wait()
+        except BaseException as interruption:
+            self._interrupt(interruption, self._child.stdout)
             raise
-        return True
+        finally:
+            listener.join()
+            self._child.stdout.close()
+            self._child.stderr.close()
+        status = self._child.returncode
+        self.status = status if status >= 0 else 128 - status
 
-    def _json(self, arguments: List[str]) -> Dict[str, Any]:
-        """Runs the program and returns what it printed. Status 3, done but not completely, is no failure."""
-        done = subprocess.run(
-            self._command(arguments, "--json"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-        lines = done.stderr.decode("utf-8", "replace").splitlines()
-        if self.verbose:
-            print("\n".join(lines), file=sys.stderr)
-        if done.returncode in (_DONE, _INCOMPLETE):
-            document: Dict[str, Any] = json.loads(done.stdout)
-            return document
-        status = done.returncode if done.returncode >= 0 else 128 - done.returncode
-        raise BackupError(self._message(lines, status), status)
-
-    @staticmethod
-    def _message(lines: Sequence[str], status: int) -> str:
-        for line in reversed(lines):
+    def _interrupt(self, interruption: BaseException, output: IO[bytes]) -> None:
+        while True:
             try:
-                told = json.loads(line)
+                self._child.send_signal(
+                    signal.SIGINT if isinstance(interruption, KeyboardInterrupt) else signal.SIGTERM
+                )
+                output.read()
+                self._child.wait()
+                return
+            except (KeyboardInterrupt, SystemExit) as again:
+                interruption = again
+
+    def _listen(self, errors: IO[bytes]) -> None:
+        for line in errors:
+            text = line.decode("utf-8", "backslashreplace").rstrip("\n")
+            try:
+                told = json.loads(text)
             except ValueError:
-                continue
-            if isinstance(told, dict) and "message" in told and "error" in told:
-                advice = told.get("advice") or ""
-                return f"{told['message']}. {advice}" if advice else str(told["message"])
-        return lines[-1] if lines else f"the program ended with status {status}"
+                told = None
+            if isinstance(told, dict):
+                self._take(told)
+            elif text:
+                self._lines.append(text)
+                logger.info("%s", text)
 
-    def _command(self, arguments: List[str], *options: str) -> List[str]:
-        # Options go before what may be a name: behind `--` they would be names.
-        places = ["--app", str(self.base_dir), "--backup-dir", str(self.backup_dir), *options]
-        return [find_program(), arguments[0], *places, *arguments[1:]]
+    def _take(self, told: Dict[str, Any]) -> None:
+        """A line of the program: an event, or why it failed."""
+        if "error" in told:
+            message, advice = str(told.get("message", "")), str(told.get("advice", ""))
+            stop = "" if message.endswith("?") else "."
+            self._error = f"{message}{stop} {advice}" if advice else message
+            return
+        event = told.get("event")
+        if event == "warning":
+            logger.warning("%s", told.get("message"))
+        elif event == "note":
+            logger.info("%s", told.get("message"))
+        elif event == "started":
+            logger.info("%s: %s entries, %s bytes", told.get("phase"), told.get("entries"), told.get("bytes"))
+
+    @property
+    def message(self) -> str:
+        """Why it failed, on one line."""
+        if self._error is not None:
+            return self._error
+        # What backup.sh or the system says where the program could not say anything.
+        lines = list(self._lines)
+        starts = [number for number, line in enumerate(lines) if "error: " in line]
+        if starts:
+            lines = lines[starts[-1] :]
+            lines[0] = lines[0].split("error: ", 1)[1]
+        text = " ".join(line[len("backup.sh: ") :] if line.startswith("backup.sh: ") else line for line in lines)
+        return text or f"the program ended with status {self.status}"
 
 
-def find_program() -> str:
-    """Where the program is: as named, in the kit, in the source beside it, or installed."""
+def _document(output: bytes) -> Dict[str, Any]:
+    try:
+        document = json.loads(output.decode("utf-8", "surrogateescape"))
+        version = document["schema_version"]
+    except (ValueError, KeyError, TypeError):
+        raise BackupError("the program's answer cannot be read") from None
+    if version != _SCHEMA_VERSION:
+        raise BackupError(f"the program is of another version than {__file__}: put the kit in anew (make kit APP=DIR)")
+    return dict(document)
+
+
+def _warn(what: str, problems: List[str]) -> None:
+    shown = problems[:10] + ([f"and {len(problems) - 10} more"] if len(problems) > 10 else [])
+    # 4: the line that called the public method.
+    warnings.warn(f"{what} ({'; '.join(shown)})" if shown else what, BackupWarning, stacklevel=4)
+
+
+def _is_kit() -> bool:
+    return any((_KIT / name).is_file() for name in ("backup.sh", f"bin/{_PROGRAM}", _PROGRAM))
+
+
+def _command() -> List[str]:
+    """What the program is run by."""
+    script = _KIT / "backup.sh"
+    if script.is_file():
+        # By name, so that it may lie where nothing is executable.
+        return ["bash", str(script)]
     named = os.environ.get("CHASTIPI_BACKUP_BIN")
     if named:
-        return named
-    app = _KIT.parent
-    checkouts = [app, app.parent.parent, app.parent / "chastipi-backup"]
-    candidates = [_KIT / "bin" / "chastipi-backup", _KIT / "chastipi-backup"]
-    candidates += [folder / ".build" / "release" / "chastipi-backup" for folder in checkouts if _is_ours(folder / "Package.swift")]
-    for candidate in candidates:
+        if not os.path.isfile(named):
+            raise BackupError(f"CHASTIPI_BACKUP_BIN names {named}, which is not a file")
+        return [os.path.abspath(named)]
+    for place in (_KIT / "bin" / _PROGRAM, _KIT / _PROGRAM):
         # An empty file is a copy that was cut off.
-        if candidate.is_file() and candidate.stat().st_size > 0:
-            return str(candidate)
-    found = shutil.which("chastipi-backup")
+        if place.is_file() and place.stat().st_size > 0:
+            return [str(place)]
+    found = shutil.which(_PROGRAM)
     if found:
-        return found
-    raise BackupError(f"the program chastipi-backup is missing ({candidates[0]}). 'make kit APP=DIR' in its source puts it there", 1)
+        return [found]
+    raise BackupError(
+        f"the program {_PROGRAM} is missing. Put the kit into the app (make kit APP=DIR), install it where PATH leads, or name "
+        "it in CHASTIPI_BACKUP_BIN"
+    )
 
 
-def _is_ours(package: pathlib.Path) -> bool:
-    """What others could have put there is not run."""
-    try:
-        status = package.stat()
-        owners = {os.geteuid(), 0, _KIT.stat().st_uid}
-        return status.st_uid in owners and 'name: "chastipi-backup"' in package.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-
-
-# --- the command line --------------------------------------------------------------------------------------------------------
-
-
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="backup_manager.py", description="Backs up and restores this app.")
-    parser.add_argument("action", choices=["create", "auto", "zip", "list", "restore", "delete"])
-    parser.add_argument("backup", nargs="?", metavar="NAME", help="the backup to restore or delete, or the new one's name")
-    parser.add_argument("--name", help="the new backup's name")
-    parser.add_argument("--include-logs", action="store_true", help="logs too")
-    parser.add_argument("--backup-dir", default="backups", metavar="DIR", help="where the backups are (backups)")
-    parser.add_argument("--verbose", action="store_true", help="show what the program tells on the way")
-    parsed = parser.parse_args(arguments)
-    if parsed.action in ("restore", "delete") and not (parsed.backup or parsed.name):
-        parser.error(f"{parsed.action} needs the NAME of a backup")
-    return parsed
+# --- the command line ---------------------------------------------------------------------------------------------------------
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Runs the program with what the original's command line meant, and returns its exit status."""
-    parsed = _parse(sys.argv[1:] if arguments is None else arguments)
-    manager = BackupManager(parsed.backup_dir, verbose=parsed.verbose)
-    name = parsed.name or parsed.backup
-    words = [parsed.action]
-    if parsed.include_logs:
-        words.append("--include-logs")
-    if parsed.action in ("create", "zip") and name:
-        words += ["--name", name]
-    elif parsed.action in ("restore", "delete"):
-        words += ["--yes", "--", name]
+    """Runs the original's command line. Returns the program's exit status."""
+    options = _parse(arguments)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_LikeTheProgram())
+    logger.addHandler(handler)
+    logger.propagate = False
+    logger.setLevel(logging.INFO if options.verbose else logging.WARNING)
+    # The program takes back what it has begun; it must not be left to itself.
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        # Under nohup a hang-up is to be ignored.
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _stop)
     try:
-        command = manager._command(words, *(["--verbose"] if parsed.verbose else []))
-        return _run(command)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", BackupWarning)
+            status, lines = _carry_out(options)
     except BackupError as error:
-        print(f"error: {error}", file=sys.stderr)
+        logger.error("%s", error)
         return error.status
-    except OSError as error:
-        print(f"error: the program cannot be run: {error}", file=sys.stderr)
-        return _FAILED
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    if lines:
+        _print(lines)
+    for warning in caught:
+        logger.warning("%s", warning.message)
+    incomplete = any(issubclass(warning.category, BackupWarning) for warning in caught)
+    return _INCOMPLETE if status == 0 and incomplete else status
 
 
-def _run(command: List[str]) -> int:
-    """Its output is ours. Ctrl-C reaches it from the terminal, and it ends in good order: we wait for that."""
-    child = subprocess.Popen(command)
-    while True:
-        try:
-            status = child.wait()
-            return status if status >= 0 else 128 - status
-        except KeyboardInterrupt:
-            continue
+def _parse(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="backup_manager.py", description="Backs up and restores the app that this folder lies in."
+    )
+    parser.add_argument("action", choices=["create", "list", "restore", "delete", "zip", "auto"])
+    parser.add_argument("backup_name", nargs="?", metavar="NAME", help="the backup")
+    parser.add_argument("--name", metavar="N", help="the same")
+    parser.add_argument("--include-logs", action="store_true", help="logs as well")
+    parser.add_argument("--backup-dir", default="backups", metavar="D", help="where backups are (default: backups)")
+    parser.add_argument("--verbose", action="store_true", help="show what the program tells while it works")
+    options = parser.parse_args(arguments)
+    options.name = options.backup_name or options.name
+    if options.action in ("restore", "delete") and not options.name:
+        parser.error(f"{options.action} needs the name of a backup")
+    if options.action in ("list", "auto") and options.name:
+        parser.error(f"{options.action} takes no name")
+    return options
+
+
+def _carry_out(options: argparse.Namespace) -> Tuple[int, List[str]]:
+    manager = BackupManager(options.backup_dir)
+    if options.action == "list":
+        backups = manager.list_backups()
+        lines = [f"  {backup['name']} - {backup['created_at']}" for backup in backups]
+        return 0, ["Available backups:"] + lines if backups else ["No backups found"]
+    if options.action == "restore":
+        done = manager.restore_backup(options.name, include_logs=options.include_logs)
+        return (0, [f"restored {options.name}"]) if done else (_NOT_FOUND, [])
+    if options.action == "delete":
+        return (0, [f"deleted {options.name}"]) if manager.delete_backup(options.name) else (_NOT_FOUND, [])
+    if options.action == "auto":
+        return 0, [str(manager.auto_backup(options.include_logs))]
+    make = manager.create_zip_backup if options.action == "zip" else manager.create_backup
+    return 0, [str(make(options.name, options.include_logs))]
+
+
+def _print(lines: List[str]) -> None:
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        # Who reads went away (`list | head -1`): that is the end of the output, and no failure.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _LikeTheProgram(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        word = {logging.ERROR: "error: ", logging.WARNING: "warning: "}.get(record.levelno, "")
+        return word + record.getMessage()
+
+
+def _stop(number: int, _frame: Optional[types.FrameType]) -> NoReturn:
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -81,11 +81,11 @@ struct CreateRun: Sendable {
 
     /// What ``make(_:)`` would save; nothing changes.
     func preview(_ order: Order) throws -> (
-        plan: SourcePlan, name: BackupName, uncovered: [Uncovered], absent: [String]
+        plan: SourcePlan, name: BackupName, items: [EntryPath], uncovered: [Uncovered], absent: [String]
     ) {
         let prepared = try prepare(order)
         let name = try order.name ?? freeName(order.prefix, at: run.now())
-        return (prepared.plan, name, prepared.uncovered, prepared.details.absentItems)
+        return (prepared.plan, name, prepared.items, prepared.uncovered, prepared.details.absentItems)
     }
 
     private struct Prepared {

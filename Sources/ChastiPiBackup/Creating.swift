@@ -33,10 +33,13 @@ struct Creating {
     }
 
     func preview(_ request: CreateRequest) throws -> CreateResult {
-        let preview = try createRun.preview(try order(request))
+        let order = try order(request)
+        let preview = try createRun.preview(order)
         var backup = Backup(
             name: preview.name, format: try format(request), origin: .ours, time: run.now(), trigger: request.trigger,
             entries: preview.plan.table.count - 1, bytes: 0)
+        backup.items = preview.items
+        backup.excludedItems = order.rules.map(\.description)
         let (plan, table) = (preview.plan, preview.plan.table)
         backup.bytes = (0..<table.count).lazy.map { table[$0].size }.saturatingSum()
         let read = (0..<table.count).lazy.filter { plan.content(of: $0) == .file }

@@ -75,12 +75,13 @@ struct Looking {
         let table = found.contents.table
         let name: BackupName
         do throws(BackupNameError) { name = try BackupName(found.name) } catch { name = .unnamed }
-        return Backup(
+        var backup = Backup(
             name: name, format: found.contents.format, origin: metadata.isOfOriginal ? .original : .ours,
-            time: metadata.time,
-            trigger: metadata.details?.trigger ?? .manual, tags: metadata.details?.tags ?? [],
-            isIncomplete: metadata.details?.isIncomplete ?? false, entries: table.count - 1,
-            bytes: (0..<table.count).lazy.map { table[$0].size }.saturatingSum(), seal: found.contents.seal)
+            time: metadata.time, seal: found.contents.seal)
+        backup.take(metadata)
+        backup.entries = table.count - 1
+        backup.bytes = (0..<table.count).lazy.map { table[$0].size }.saturatingSum()
+        return backup
     }
 
     // MARK: Verify

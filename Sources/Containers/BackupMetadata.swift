@@ -75,7 +75,7 @@ extension Backup {
     /// What the metadata tells a listing.
     package mutating func take(_ metadata: BackupMetadata) {
         time = metadata.time
-        items = metadata.items.map { $0.isRoot ? "." : $0.description }
+        items = metadata.items
         excludedItems = metadata.excludedItems
         guard let details = metadata.details else { return }
         trigger = details.trigger

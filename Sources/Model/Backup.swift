@@ -49,9 +49,6 @@ public struct Backup: Sendable {
     public var time: LocalTime
     public var trigger: BackupTrigger
     public var tags: [String]
-    /// What was backed up and what was left out, as the metadata has it; empty where nothing tells.
-    public var items: [String] = []
-    public var excludedItems: [String] = []
     public var state: State
     /// Whether something could not be read when it was made.
     public var isIncomplete: Bool
@@ -63,6 +60,10 @@ public struct Backup: Sendable {
     public var bytesAlone: UInt64?
     /// The hash that ends its manifest; nil without a manifest.
     public var seal: SHA256Digest?
+    /// Items that the app had when it was made.
+    public var items: [EntryPath] = []
+    /// What was left out when it was made: patterns, as text.
+    public var excludedItems: [String] = []
 
     public init(
         name: BackupName, format: BackupFormat, origin: Origin, time: LocalTime, trigger: BackupTrigger = .manual,

@@ -84,6 +84,62 @@ import Testing
     }
 }
 
+/// `Scripts/kit`, which puts the kit into an app.
+@Suite struct PuttingInTests {
+    private static let files = ["README.md", "backup.sh", "backup_manager.py", "bin/chastipi-backup"]
+
+    /// Puts the kit in, with a program that stands for the release build: what it does is not what is tested here.
+    private func put(into app: TestApp) throws -> Program.Answer {
+        let build = try TemporaryTree()
+        let copied = try ToolRun.run("install", ["-D", "/bin/true", build.path + "/release/chastipi-backup"])
+        try #require(copied.status == 0)
+        let run = try ToolRun.run(
+            KitTests.checkout + "/Scripts/kit", [app.path], environment: ["SWIFTPM_BUILD_DIR": build.path])
+        return Program.Answer(
+            status: run.status, output: String(decoding: run.output, as: UTF8.self),
+            errors: String(decoding: run.errors, as: UTF8.self))
+    }
+
+    @Test func allThatBelongsToItIsThereAndWhatWasThereStays() throws {
+        let app = try TestApp()
+        try app.tree.write("backups/backup.yaml", "tags: [mine]")
+        try app.tree.write("backups/backup_manager.py", "the original's")
+        let answer = try put(into: app)
+        #expect(answer.status == 0, "\(answer)")
+        for file in Self.files { #expect(try app.tree.status(entry("backups/" + file))?.kind == .file, "\(file)") }
+        for file in Self.files.dropLast() {
+            let ours = try String(contentsOfFile: "\(KitTests.checkout)/backups/\(file)", encoding: .utf8)
+            #expect(try app.tree.read("backups/" + file) == ours, "\(file)")
+        }
+        #expect(try app.tree.read("backups/backup.yaml") == "tags: [mine]")
+        #expect(try app.tree.status(entry("backups/backup_manager.py"))?.mode == 0o755)
+    }
+
+    @Test func nothingOfItIsTakenForABackup() throws {
+        let app = try TestApp()
+        #expect(try put(into: app).status == 0)
+        let code =
+            "import sys; from backups.backup_manager import BackupManager; BackupManager('backups').create_backup('one')"
+        let imported = try ToolRun.run(
+            "env", ["-u", "PYTHONDONTWRITEBYTECODE", "python3", "-c", code], in: app.path,
+            environment: ["CHASTIPI_BACKUP_BIN": Program.path])
+        #expect(imported.status == 0, "\(String(decoding: imported.errors, as: UTF8.self))")
+        #expect(try app.tree.status(entry("backups/__pycache__"))?.kind == .directory)
+        let listed = try app.done("list").output
+        #expect(listed.contains("one ") && !listed.contains("not ours"), "\(listed)")
+    }
+
+    @Test(arguments: files)
+    func whatIsInTheWayIsNamedBeforeAnythingIsPutIn(file: String) throws {
+        let app = try TestApp()
+        try app.tree.makeDirectory(entry("backups"))
+        try app.shell("mkdir -p 'backups/\(file)'")
+        let answer = try put(into: app)
+        #expect(answer.status == 1 && answer.errors.contains("backups/\(file) is in the way"), "\(answer)")
+        #expect(try app.shell("find backups -type f").isEmpty)
+    }
+}
+
 /// The example's update, which makes a backup first.
 @Suite struct UpdateTests {
     /// A copy of the example. `kit`: what stands as its `backups/backup.sh`, nil for no backup system.

@@ -28,9 +28,23 @@ import Testing
         #expect(listed.bytes == 8)
         #expect(listed.time == created.backup.time)
         #expect(listed.seal == created.backup.seal)
+        #expect(listed.items == created.backup.items && listed.excludedItems == created.backup.excludedItems)
         #expect(listed.origin == .ours)
         #expect(listed.state == .unverified)
         #expect(!listed.isIncomplete)
+    }
+
+    @Test func whatBelongsToTheKitIsNeitherABackupNorForeign() throws {
+        let fixture = try BackupFixture()
+        for name in ["bin", "__pycache__", "other"] { try fixture.backups.write("\(name)/file", "") }
+        let listing = try fixture.container.backups()
+        #expect(listing.backups.isEmpty)
+        #expect(listing.foreign.map(\.name) == ["other"])
+        // Who names a backup so has it listed.
+        try fixture.source.write("a", "1")
+        _ = try fixture.backups.remove(entry("__pycache__"))
+        try fixture.create("__pycache__")
+        #expect(try backup(fixture, "__pycache__").entries == 1)
     }
 
     @Test func whatAVerificationFoundIsTold() throws {

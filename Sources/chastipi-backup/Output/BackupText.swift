@@ -49,7 +49,7 @@ extension Backup {
             ("tags", .array(tags.map { .string($0) })), ("state", .string(stateName)), ("verified", verified),
             ("damage", damage), ("incomplete", .bool(isIncomplete)), ("entries", .optional(entries.map { UInt64($0) })),
             ("bytes", .optional(bytes)), ("bytes_alone", .optional(bytesAlone)),
-            ("items_backed_up", .array(items.map { .string($0) })),
+            ("items_backed_up", .array(items.map { JSONOutput.text(of: $0) })),
             ("excluded_items", .array(excludedItems.map { .string($0) })),
             ("seal", seal.map { .string($0.hex) } ?? .null),
         ])

@@ -69,9 +69,14 @@ indirect enum JSONOutput {
 extension JSONOutput {
     /// `path` is readable; where the bytes are not UTF-8, `path_base64` has them.
     static func members(of path: EntryPath) -> [(String, JSONOutput)] {
-        let bytes = path.isRoot ? [UInt8(ascii: ".")] : path.bytes
-        if let text = String(validating: bytes, as: UTF8.self) { return [("path", .string(text))] }
-        return [("path", .string(printable(bytes))), ("path_base64", .string(base64(bytes)))]
+        let members = [("path", text(of: path))]
+        guard String(validating: path.bytes, as: UTF8.self) == nil else { return members }
+        return members + [("path_base64", .string(base64(path.bytes)))]
+    }
+
+    /// The path where it is UTF-8, else what can be read of it.
+    static func text(of path: EntryPath) -> JSONOutput {
+        .string(path.isRoot ? "." : String(validating: path.bytes, as: UTF8.self) ?? printable(path.bytes))
     }
 
     static func time(_ time: LocalTime) -> JSONOutput { .string(time.rfc3339) }
