@@ -25,7 +25,7 @@ struct ZipParts {
         if seal != nil || endsAsOurs {
             guard endsAsOurs else { throw ZipError.damaged("it does not end with manifest and metadata") }
             let reader = ZipMemberReader(file, stop: StopFlag())
-            manifest = try Self.manifest(try reader.bytes(all[all.count - 2], limit: UInt64(ManifestReader.sizeLimit)))
+            manifest = try Self.manifest(all[all.count - 2], reader, entryLimit: all.count - 1)
             let bytes = try reader.bytes(all[all.count - 1], limit: UInt64(BackupMetadata.sizeLimit))
             metadata = try Self.metadata(bytes)
             try Self.check(manifest, lists: bytes)
@@ -63,7 +63,7 @@ struct ZipParts {
             metadata.time = LocalTime(moment: moment.adding(seconds: -Int64(seconds)), offset: seconds)
             return
         }
-        manifest = try Self.manifest(try reader.bytes(found, limit: UInt64(ManifestReader.sizeLimit)))
+        manifest = try Self.manifest(found, reader, entryLimit: table.count)
         try Self.check(manifest, lists: bytes)
         guard let listed = manifest?.table else { return }
         members = try tree.members(of: listed)
@@ -71,11 +71,19 @@ struct ZipParts {
         objections = []
     }
 
-    private static func manifest(_ bytes: [UInt8]) throws -> Manifest {
-        var reader = ManifestReader(size: bytes.count)
+    /// Read piece by piece: what is packed small may be larger than memory.
+    private static func manifest(
+        _ member: ZipMember, _ reader: ZipMemberReader, entryLimit: Int
+    ) throws -> Manifest {
+        guard member.size <= UInt64(ManifestReader.sizeLimit) else {
+            throw ZipError.damaged("\(Manifest.fileName) is larger than it may be")
+        }
+        // Of what the size says only that is believed which the entries can need.
+        let expected = min(Int(member.size), entryLimit * 400)
+        var manifest = ManifestReader(size: expected, entryLimit: entryLimit)
         do {
-            try bytes.withUnsafeBytes { try reader.take($0) }
-            return try reader.finish()
+            try reader.read(member) { try manifest.take($0) }
+            return try manifest.finish()
         } catch let error as ManifestError {
             throw ZipError.damaged("\(Manifest.fileName): \(error)")
         }
