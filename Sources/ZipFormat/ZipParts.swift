@@ -256,14 +256,13 @@ struct ZipTree {
         members.append(member)
     }
 
+    /// Whether a link can lead out of the app. Any name on its way may be a link too: only the steps up before the first name
+    /// are sure to go where they seem to.
     private static func leadsOut(_ target: [UInt8], from path: EntryPath) -> Bool {
         if target.first == UInt8(ascii: "/") { return true }
-        var depth = path.components.count - 1
-        for component in target.split(separator: UInt8(ascii: "/")) where !component.elementsEqual(".".utf8) {
-            depth += component.elementsEqual("..".utf8) ? -1 : 1
-            if depth < 0 { return true }
-        }
-        return false
+        let steps = target.split(separator: UInt8(ascii: "/")).filter { !$0.elementsEqual(".".utf8) }
+        let up = steps.prefix { $0.elementsEqual("..".utf8) }.count
+        return up >= path.components.count || steps.dropFirst(up).contains { $0.elementsEqual("..".utf8) }
     }
 
     private static let plausible: (bytes: UInt64, ratio: UInt64) = (256 << 20, 100)
