@@ -137,6 +137,7 @@ struct ZipTree {
     private(set) var top: [EntryPath] = []
     private(set) var metadata: ZipMember?
     private(set) var manifest: ZipMember?
+    private var impliedBytes = 0
 
     private struct Node {
         var path: EntryPath
@@ -234,9 +235,22 @@ struct ZipTree {
         try append(record, node.path, target, member: Int32(node.member))
     }
 
+    /// So many bytes the paths of directories that no member is for may take: a name of 4 KB can have 2000 of them.
+    private static let impliedLimit = 32 << 20
+
     /// Directories that no member is for.
     private mutating func addParents(of path: EntryPath, _ modified: Timestamp) throws {
-        for parent in path.ancestors.dropFirst() where table.index(of: parent) == nil {
+        var missing: [EntryPath] = []
+        var next = path.parent
+        while let parent = next, !parent.isRoot, table.index(of: parent) == nil {
+            impliedBytes += parent.bytes.count
+            guard impliedBytes <= Self.impliedLimit else {
+                throw ZipError.refused("it has too many directories that no member is for")
+            }
+            missing.append(parent)
+            next = parent.parent
+        }
+        for parent in missing.reversed() {
             var record = EntryRecord(kind: .directory)
             record.mode = 0o755
             record.modified = modified
