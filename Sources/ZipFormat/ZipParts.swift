@@ -187,7 +187,9 @@ struct ZipTree {
         let isNamedDirectory = directory.name(member).last == UInt8(ascii: "/")
         let type = (member.mode ?? 0) & 0o170000
         switch type {
-        case 0o120000 where !isNamedDirectory: return .link
+        case 0o120000:
+            guard !isNamedDirectory else { throw ZipError.damaged("the link \(shown) has the name of a directory") }
+            return .link
         case 0o040000:
             guard isNamedDirectory || member.size == 0 else {
                 throw ZipError.damaged("the directory \(shown) has content")
