@@ -3,13 +3,14 @@
 PREFIX ?= /usr/local
 export PREFIX DESTDIR
 
-.PHONY: help demo build test test-long check kit install bench clean
+.PHONY: help demo build test test-long fuzz check kit install bench clean
 
 help:
 	@echo 'make demo           build, then back up, destroy, restore and undo a real app in a scratch folder'
 	@echo 'make build          .build/release/chastipi-backup'
 	@echo 'make test           every test but the long ones'
 	@echo 'make test-long      the long ones'
+	@echo 'make fuzz           read zips that are changed at random (ARGS=SECONDS, 60)'
 	@echo 'make check          format, imports, sizes, shell scripts'
 	@echo 'make kit APP=DIR    put backups/ with backup.sh and the program into an app'
 	@echo 'make install        below PREFIX (/usr/local), with DESTDIR in front'
@@ -28,6 +29,9 @@ test:
 
 test-long:
 	@Scripts/test --long
+
+fuzz:
+	@Scripts/fuzz $(ARGS)
 
 check:
 	@Scripts/check

@@ -78,7 +78,7 @@ let package = Package(
         tests("FolderFormatTests", ["Model", "FolderFormat", "Containers", "Codec", "Disk", "Workers"]),
         tests("ZipFormatTests", ["Model", "ZipFormat", "Containers", "Codec", "Disk", "Workers"]),
         tests("ChastiPiBackupTests", ["Model", "ChastiPiBackup"]),
-        tests("Acceptance", ["Model", "Disk"], excluding: ["Golden"]),
+        tests("Acceptance", ["Model", "Disk"], excluding: ["Golden", "Zips"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17

@@ -23,9 +23,15 @@ package struct ManifestReader: ~Copyable {
     private var hash = SHA256()
     /// What came but is not read yet: the begin of a line, and what may be the seal.
     private var rest: [UInt8] = []
+    /// So many of its first bytes are known to hold no end of a line.
+    private var scanned = 0
+
+    /// Entries there are, `.` among them: a manifest that lists more is not read to its end.
+    private let entryLimit: Int
 
     /// `size`: of the whole manifest, as far as it is known.
-    package init(size: Int = 0) {
+    package init(size: Int = 0, entryLimit: Int = .max) {
+        self.entryLimit = entryLimit
         // A line of ours has 200 bytes and more: so the arrays need not grow.
         table.reserve(entries: size / 180 + 16, bytes: size / 4)
     }
@@ -80,7 +86,8 @@ package struct ManifestReader: ~Copyable {
         var used = 0
         var start = 0
         var extra: ManifestLine?
-        while start < limit, let end = bytes[start..<limit].firstIndex(of: UInt8(ascii: "\n")) {
+        while start < limit, let end = bytes[max(start, min(scanned, limit))..<limit].firstIndex(of: UInt8(ascii: "\n"))
+        {
             let line = bytes[start..<end]
             start = end + 1
             number += 1
@@ -99,6 +106,7 @@ package struct ManifestReader: ~Copyable {
         }
         // A `#:` line whose entry has not come yet is read again with it.
         if extra != nil { number -= 1 }
+        scanned = extra == nil ? max(0, limit - used) : 0
         hash.update(UnsafeRawBufferPointer(rebasing: bytes[..<used]))
         return used
     }
@@ -127,6 +135,7 @@ extension ManifestReader {
             return try reserved(path, fields)
         }
         if metadata != nil { throw error("an entry after \(BackupMetadata.fileName)") }
+        if hasRoot, table.count >= entryLimit { throw error("it lists more than there is") }
         if path.isRoot == hasRoot { throw error("'.' stands first, and only there") }
         guard let kind = fields.type else { throw error("an entry without its type") }
         var record = EntryRecord(kind: kind, flags: extra?.extra.flags ?? [])

@@ -75,8 +75,6 @@ package struct ZipContainer: Container {
             try fill(&backup, from: opened)
         } catch let error as ZipError {
             backup.state = .damaged(error.description)
-        } catch let error as BackupError {
-            backup.state = .damaged(error.message)
         }
         if backup.state == .unverified, let record = state?.verification(format.fileName(of: name)),
             record.seal == backup.seal
@@ -110,7 +108,7 @@ package struct ZipContainer: Container {
     }
 
     private func fill(_ backup: inout Backup, fromOther opened: consuming OpenFile) throws {
-        let contents = try ZipContents(backup.name.text, opened, surroundings)
+        let contents = try ZipContents(checking: opened, backup.name.text, surroundings)
         backup.take(contents.metadata)
         if contents.metadata.details == nil { backup.origin = contents.isPlain ? .plain : .original }
         backup.entries = contents.table.count - 1

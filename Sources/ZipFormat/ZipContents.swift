@@ -40,23 +40,28 @@ package struct ZipContents: BackupContents {
 
     /// Throws ``BackupError`` with code `damaged` or `refused`.
     package init(_ name: String, _ opened: consuming OpenFile, _ surroundings: Surroundings) throws {
-        self.name = name
         do {
-            let file = try ZipFile(opened)
-            let status = try file.status()
-            let parts = try ZipParts(file, name: name, status: status, surroundings)
-            self.file = file
-            identity = status.identity
-            metadata = parts.metadata
-            manifest = parts.manifest
-            table = parts.table
-            members = parts.members
-            seal = parts.seal
-            objections = parts.objections
-            isPlain = parts.isPlain
+            try self.init(checking: opened, name, surroundings)
         } catch {
             throw Self.told(error, name)
         }
+    }
+
+    /// The same, but that what is wrong is told as a ``ZipError``, a clause.
+    init(checking opened: consuming OpenFile, _ name: String, _ surroundings: Surroundings) throws {
+        let file = try ZipFile(opened)
+        let status = try file.status()
+        let parts = try ZipParts(file, name: name, status: status, surroundings)
+        self.name = name
+        self.file = file
+        identity = status.identity
+        metadata = parts.metadata
+        manifest = parts.manifest
+        table = parts.table
+        members = parts.members
+        seal = parts.seal
+        objections = parts.objections
+        isPlain = parts.isPlain
     }
 
     /// What is wrong with a zip, for people.

@@ -147,24 +147,36 @@ struct ZipDirectory: Sendable {
     /// In the directory's order.
     private(set) var members: [ZipMember]
 
-    private static let sizeLimit: UInt64 = 1 << 30
-    private static let nameLimit = 4096
+    /// A million members with names of 200 bytes.
+    private static let sizeLimit: UInt64 = 256 << 20
+    private static let pieceSize = 1 << 20
+    /// What a record can take at most: its fixed part, and three fields whose lengths have 16 bits.
+    private static let recordLimit = ZipRecord.centralSize + 3 * Int(UInt16.max)
 
     init(_ file: borrowing OpenFile) throws {
         let size = try file.status().size
         end = try ZipEnd.read(file, size: size)
         let length = end.directory.upperBound - end.directory.lowerBound
-        guard length <= Self.sizeLimit else { throw ZipError.refused("its directory is larger than 1 GiB") }
-        bytes = try file.bytes(at: Int64(end.directory.lowerBound), count: Int(length))
-        guard bytes.count == Int(length) else { throw ZipError.damaged("its directory is cut off") }
-        members = []
-        members.reserveCapacity(Int(end.count))
+        guard length <= Self.sizeLimit else { throw ZipError.refused("its directory is larger than 256 MiB") }
+        var bytes: [UInt8] = []
+        var members: [ZipMember] = []
         var at = 0
-        while at < bytes.count {
-            guard members.count < Int(end.count) else { throw ZipError.damaged("it has more members than it counts") }
-            members.append(try ZipMember(bytes, &at))
+        // Piece by piece, so that a large file that is no zip is not read to its end.
+        while bytes.count < Int(length) {
+            let piece = try file.bytes(
+                at: Int64(end.directory.lowerBound) + Int64(bytes.count),
+                count: min(Self.pieceSize, Int(length) - bytes.count))
+            guard !piece.isEmpty else { throw ZipError.damaged("its directory is cut off") }
+            bytes += piece
+            while at < bytes.count, bytes.count == Int(length) || bytes.count - at >= Self.recordLimit {
+                guard members.count < Int(end.count) else {
+                    throw ZipError.damaged("it has more members than it counts")
+                }
+                members.append(try ZipMember(bytes, &at))
+            }
         }
         guard members.count == Int(end.count) else { throw ZipError.damaged("it has fewer members than it counts") }
+        (self.bytes, self.members) = (bytes, members)
         try place()
     }
 

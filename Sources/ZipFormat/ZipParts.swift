@@ -25,7 +25,7 @@ struct ZipParts {
         if seal != nil || endsAsOurs {
             guard endsAsOurs else { throw ZipError.damaged("it does not end with manifest and metadata") }
             let reader = ZipMemberReader(file, stop: StopFlag())
-            manifest = try Self.manifest(all[all.count - 2], reader, entries: all.count)
+            manifest = try Self.manifest(all[all.count - 2], reader, entryLimit: all.count - 1)
             let bytes = try reader.bytes(all[all.count - 1], limit: UInt64(BackupMetadata.sizeLimit))
             metadata = try Self.metadata(bytes)
             try Self.check(manifest, lists: bytes)
@@ -63,7 +63,7 @@ struct ZipParts {
             metadata.time = LocalTime(moment: moment.adding(seconds: -Int64(seconds)), offset: seconds)
             return
         }
-        manifest = try Self.manifest(found, reader, entries: tree.table.count)
+        manifest = try Self.manifest(found, reader, entryLimit: table.count)
         try Self.check(manifest, lists: bytes)
         guard let listed = manifest?.table else { return }
         members = try tree.members(of: listed)
@@ -71,18 +71,19 @@ struct ZipParts {
         objections = []
     }
 
-    /// A line with a long name, a long target and all attributes that a file system keeps for it is no longer than that.
-    private static let lineLimit: UInt64 = 256 << 10
-
-    private static func manifest(_ member: ZipMember, _ reader: ZipMemberReader, entries: Int) throws -> Manifest {
-        let limit = min(UInt64(ManifestReader.sizeLimit), (UInt64(entries) + 4) * lineLimit)
-        guard member.size <= limit else {
-            throw ZipError.damaged("\(Manifest.fileName) is larger than it can be for what the zip holds")
+    /// Read piece by piece: what is packed small may be larger than memory.
+    private static func manifest(
+        _ member: ZipMember, _ reader: ZipMemberReader, entryLimit: Int
+    ) throws -> Manifest {
+        guard member.size <= UInt64(ManifestReader.sizeLimit) else {
+            throw ZipError.damaged("\(Manifest.fileName) is larger than it may be")
         }
-        var lines = ManifestReader(size: Int(member.size))
+        // Of what the size says only that is believed which the entries can need.
+        let expected = min(Int(member.size), entryLimit * 400)
+        var manifest = ManifestReader(size: expected, entryLimit: entryLimit)
         do {
-            try reader.read(member) { try lines.take($0) }
-            return try lines.finish()
+            try reader.read(member) { try manifest.take($0) }
+            return try manifest.finish()
         } catch let error as ManifestError {
             throw ZipError.damaged("\(Manifest.fileName): \(error)")
         }
@@ -136,9 +137,7 @@ struct ZipTree {
     private(set) var top: [EntryPath] = []
     private(set) var metadata: ZipMember?
     private(set) var manifest: ZipMember?
-
     private var impliedBytes = 0
-    private static let impliedLimit = 64 << 20
 
     private struct Node {
         var path: EntryPath
@@ -168,8 +167,7 @@ struct ZipTree {
         let reader = ZipMemberReader(file, stop: StopFlag())
         for node in nodes { try add(node, directory, reader, surroundings) }
         top = table.children(of: 0).map { table.path(of: $0) }
-        objectToLinks()
-        objectToSize(directory)
+        try objectToSize(directory)
     }
 
     /// The one directory that everything lies in, if the app is in there.
@@ -189,7 +187,9 @@ struct ZipTree {
         let isNamedDirectory = directory.name(member).last == UInt8(ascii: "/")
         let type = (member.mode ?? 0) & 0o170000
         switch type {
-        case 0o120000 where !isNamedDirectory: return .link
+        case 0o120000:
+            guard !isNamedDirectory else { throw ZipError.damaged("the link \(shown) has the name of a directory") }
+            return .link
         case 0o040000:
             guard isNamedDirectory || member.size == 0 else {
                 throw ZipError.damaged("the directory \(shown) has content")
@@ -229,6 +229,7 @@ struct ZipTree {
             guard !target.isEmpty, !target.contains(0) else {
                 throw ZipError.damaged("the link \(node.path) leads nowhere")
             }
+            if Self.leadsOut(target, from: node.path) { objections.append("\(node.path) is a link out of the app") }
         } else if mode & 0o6000 != 0 {
             objections.append("\(node.path) has set-id bits")
         }
@@ -236,23 +237,26 @@ struct ZipTree {
         try append(record, node.path, target, member: Int32(node.member))
     }
 
-    /// Directories that no member is for. Names can be made so that these need a thousand times the zip's own room.
+    /// So many bytes the paths of directories that no member is for may take: a name of 4 KB can have 2000 of them.
+    private static let impliedLimit = 32 << 20
+
+    /// Directories that no member is for.
     private mutating func addParents(of path: EntryPath, _ modified: Timestamp) throws {
         var missing: [EntryPath] = []
-        var parent = path.parent
-        while let next = parent, !next.isRoot, table.index(of: next) == nil {
-            missing.append(next)
-            impliedBytes += next.bytes.count
-            parent = next.parent
+        var next = path.parent
+        while let parent = next, !parent.isRoot, table.index(of: parent) == nil {
+            impliedBytes += parent.bytes.count
+            guard impliedBytes <= Self.impliedLimit else {
+                throw ZipError.refused("it has too many directories that no member is for")
+            }
+            missing.append(parent)
+            next = parent.parent
         }
-        guard impliedBytes <= Self.impliedLimit else {
-            throw ZipError.refused("its names are too deep, and there are too many of them")
-        }
-        for directory in missing.reversed() {
+        for parent in missing.reversed() {
             var record = EntryRecord(kind: .directory)
             record.mode = 0o755
             record.modified = modified
-            try append(record, directory, [], member: -1)
+            try append(record, parent, [], member: -1)
         }
     }
 
@@ -268,47 +272,19 @@ struct ZipTree {
         members.append(member)
     }
 
-    /// Links whose targets, through whatever other links, are not in the app.
-    private mutating func objectToLinks() {
-        for index in 1..<max(1, table.count) where table[index].kind == .link && leadsOut(index) {
-            objections.append("\(table.path(of: index)) is a link out of the app")
-        }
-    }
-
-    private func leadsOut(_ index: Int) -> Bool {
-        var here = table.path(of: index).components.dropLast().map { Array($0) }
-        // What is still to be followed, the next last.
-        var rest: [[UInt8]] = []
-        var followed = 0
-        func push(_ target: [UInt8]) { rest += target.split(separator: UInt8(ascii: "/")).reversed().map { Array($0) } }
-        let target = table.target(of: index)
+    /// Whether a link can lead out of the app. Any name on its way may be a link too: only the steps up before the first name
+    /// are sure to go where they seem to.
+    private static func leadsOut(_ target: [UInt8], from path: EntryPath) -> Bool {
         if target.first == UInt8(ascii: "/") { return true }
-        push(target)
-        while let next = rest.popLast() {
-            if next == [UInt8(ascii: ".")] { continue }
-            if next == [UInt8(ascii: "."), UInt8(ascii: ".")] {
-                if here.isEmpty { return true }
-                here.removeLast()
-                continue
-            }
-            here.append(next)
-            guard let found = table.index(of: EntryPath(unchecked: Array(here.joined(separator: [UInt8(ascii: "/")])))),
-                table[found].kind == .link
-            else { continue }
-            let target = table.target(of: found)
-            followed += 1
-            // More than the kernel follows.
-            if target.first == UInt8(ascii: "/") || followed > 40 || rest.count > 4096 { return true }
-            here.removeLast()
-            push(target)
-        }
-        return false
+        let steps = target.split(separator: UInt8(ascii: "/")).filter { !$0.elementsEqual(".".utf8) }
+        let up = steps.prefix { $0.elementsEqual("..".utf8) }.count
+        return up >= path.components.count || steps.dropFirst(up).contains { $0.elementsEqual("..".utf8) }
     }
 
     private static let plausible: (bytes: UInt64, ratio: UInt64, entries: Int) = (256 << 20, 100, 250_000)
 
     /// What is packed to fill a disk is packed very small.
-    private mutating func objectToSize(_ directory: ZipDirectory) {
+    private mutating func objectToSize(_ directory: ZipDirectory) throws {
         let total = directory.members.lazy.map(\.size).saturatingSum()
         let packed = directory.end.commentAt
         if table.count > Self.plausible.entries { objections.append("it holds \(table.count) entries") }

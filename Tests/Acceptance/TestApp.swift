@@ -136,6 +136,15 @@ enum Needs {
 
     static let isCI = ProcessInfo.processInfo.environment["CI"] == "true"
 
+    /// Whether all these programs are here.
+    static func tools(_ names: String...) -> Bool {
+        let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
+        return isCI
+            || names.allSatisfy { name in
+                folders.contains { FileManager.default.isExecutableFile(atPath: "\($0)/\(name)") }
+            }
+    }
+
     /// A file system on a loop device, or nil (and a line that says so) where there is none and this is not CI.
     static func system(
         _ kind: String, megabytes: Int, sourceLocation: SourceLocation = #_sourceLocation
