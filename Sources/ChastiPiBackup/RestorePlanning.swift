@@ -16,6 +16,8 @@ struct RestorePlanning {
 
     func plan() throws -> RestorePlan {
         try checkObjections()
+        // Beside the walk and the comparison, which take longer.
+        let rest = BackgroundResult { [found, run] in try found.contents.checkRest(stop: run.stop) }
         let scope = try scope()
         let walk = try TreeWalk(of: places.app, containers: try places.containers()) { path, kind, parent in
             scope.decision(path, kind: kind, parent: parent)
@@ -38,6 +40,7 @@ struct RestorePlanning {
         let plan = try plan(comparison, scope, scan.table, attributes)
         try preconditions.check(
             comparison.steps.map { ($0.step.place, $0.live) }, attributesOf: plan.exchange.directories.keys.sorted())
+        try rest.get()
         return plan
     }
 

@@ -55,6 +55,9 @@ struct RestoreToDirectory {
 
     func apply() throws -> RestoreResult {
         try planning.checkObjections()
+        let rest = BackgroundResult { [planning] in
+            try planning.found.contents.checkRest(stop: planning.run.stop)
+        }
         let plan = try plan()
         try checkSpace(for: plan)
         let durability = try Durability(in: parent)
@@ -69,6 +72,7 @@ struct RestoreToDirectory {
                 planning.found.contents, attributes: attributes, pool: planning.pool, in: planning.run
             ).build(plan.staged, in: partial.directory, meter: meter)
             result.notKept += try setTop(of: partial.directory, attributes)
+            try rest.get()
             try planning.run.stop.check()
         } catch {
             partial.discard()

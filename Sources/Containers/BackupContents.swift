@@ -21,6 +21,9 @@ package protocol BackupContents: Sendable {
     /// What is valid in it, and yet only accepted from backups that are trusted, as clauses (promise 11).
     var objections: [String] { get }
 
+    /// Reads what a restore does not need and yet must not be damaged (promise 14), where the format has such.
+    func checkRest(stop: StopFlag) throws
+
     /// A reader for one thread.
     func makeReader(stop: StopFlag) -> sending any ContentReader
 
@@ -44,6 +47,8 @@ package protocol ContentReader: AnyObject {
 
 extension BackupContents {
     package var objections: [String] { [] }
+
+    package func checkRest(stop: StopFlag) throws {}
 
     package static func damaged(_ name: String, _ what: String) -> BackupError {
         BackupError(

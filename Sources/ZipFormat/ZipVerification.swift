@@ -13,6 +13,39 @@ extension ZipContents {
     }
 }
 
+extension ZipContents {
+    /// Headers have no hashes of their own, nor have directories and links: the seal alone covers them.
+    package func checkRest(stop: StopFlag) throws {
+        guard let seal else { return }
+        do {
+            guard try isSealed(by: seal, stop: stop) else { throw ZipError.damaged(ZipVerification.broken) }
+        } catch {
+            throw Self.told(error, name)
+        }
+        if let details = metadata.details, !details.counts(table) {
+            throw Self.damaged(name, "the counts in \(BackupMetadata.fileName) are not those of the manifest")
+        }
+    }
+
+    /// Whether the hash of all bytes before the comment is `seal`.
+    fileprivate func isSealed(by seal: SHA256Digest, stop: StopFlag) throws -> Bool {
+        let buffer = Buffer(size: 1 << 20)
+        var hash = SHA256()
+        var position: UInt64 = 0
+        let end = file.directory.end.commentAt
+        while position < end {
+            try stop.check()
+            let size = Int(min(UInt64(buffer.bytes.count), end - position))
+            let piece = UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[..<size])
+            let count = try file.read(at: position, into: piece)
+            if count == 0 { break }
+            hash.update(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(piece)[..<count]))
+            position += UInt64(count)
+        }
+        return hash.finish() == seal
+    }
+}
+
 /// Reads a zip back: its bytes against the seal in its comment, and each member against the manifest.
 private struct ZipVerification {
     let contents: ZipContents
@@ -61,26 +94,14 @@ private struct ZipVerification {
     }
 
     private func checkSeal(_ seal: SHA256Digest) throws -> [Finding] {
-        let buffer = Buffer(size: 1 << 20)
-        var hash = SHA256()
-        var position: UInt64 = 0
-        let end = contents.file.directory.end.commentAt
         do {
-            while position < end {
-                try run.stop.check()
-                let size = Int(min(UInt64(buffer.bytes.count), end - position))
-                let piece = UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[..<size])
-                let count = try contents.file.read(at: position, into: piece)
-                if count == 0 { break }
-                hash.update(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(piece)[..<count]))
-                position += UInt64(count)
-            }
+            return try contents.isSealed(by: seal, stop: run.stop) ? [] : [Finding(.damage, contents.name, Self.broken)]
         } catch let error as DiskError {
             return [Finding(.damage, contents.name, "cannot be read: \(error.reason)")]
         }
-        return hash.finish() == seal
-            ? [] : [Finding(.damage, contents.name, "the zip's bytes are not those that its comment seals")]
     }
+
+    static let broken = "the zip's bytes are not those that its comment seals"
 
     private func check(_ index: Int, _ reader: ZipMemberReader) throws -> Finding? {
         let table = contents.table

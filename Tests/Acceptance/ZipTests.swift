@@ -102,6 +102,25 @@ import Testing
         #expect(!String(decoding: listed.output, as: UTF8.self).contains("data/secret"))
     }
 
+    /// Whatever byte is wrong, also one that a restore needs not: it is not restored as if nothing were (promise 14).
+    @Test func aDamagedZipIsNotRestored() throws {
+        let app = try makeApp()
+        try app.done("zip", "--name", "one")
+        let size = try #require(try app.tree.status(entry("backups/one.zip"))?.size)
+        let before = try app.snapshot()
+        for offset in stride(from: 0, to: size, by: max(1, Int(size) / 60)) {
+            try app.shell(
+                "cp backups/one.zip kept; printf '\\377' | dd of=backups/one.zip bs=1 seek=\(offset) conv=notrunc 2>/dev/null"
+            )
+            if try app.shell("cmp -s kept backups/one.zip && echo same || true") != "same\n" {
+                try app.run("restore", "one", "--skip-safety-backup").expectError(20, "damaged")
+                try app.run("restore", "one", "--to", app.path + "/to").expectError(20, "damaged")
+            }
+            try app.shell("mv kept backups/one.zip")
+        }
+        try app.expect(before, but: ".: time")
+    }
+
     @Test func aDatabaseInUseIsConsistentInAZipToo() throws {
         let app = try makeApp()
         try app.tree.remove(entry("data/app.db"))
