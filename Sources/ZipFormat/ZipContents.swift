@@ -40,10 +40,11 @@ package struct ZipContents: BackupContents {
 
     /// Throws ``BackupError`` with code `damaged` or `refused`.
     package init(_ name: String, _ opened: consuming OpenFile, _ surroundings: Surroundings) throws {
+        let isSealed = ZipSeal.read(try opened.readTail(ZipSeal.length)) != nil
         do {
             try self.init(checking: opened, name, surroundings)
         } catch {
-            throw Self.told(error, name)
+            throw Self.told(error, name, isSealed: isSealed)
         }
     }
 
@@ -65,9 +66,10 @@ package struct ZipContents: BackupContents {
     }
 
     /// What is wrong with a zip, for people.
-    static func told(_ error: any Error, _ name: String) -> any Error {
+    /// `isSealed`: it is one of ours, in which there is nothing to refuse unless it is damaged.
+    static func told(_ error: any Error, _ name: String, isSealed: Bool) -> any Error {
         switch error {
-        case let error as ZipError where error.kind == .refused:
+        case let error as ZipError where error.kind == .refused && !isSealed:
             BackupError(
                 .refused, "the zip '\(name)' cannot be used: \(error)",
                 advice: "Nothing was changed. Unpack it and pack it again with 'zip -r'")
@@ -129,7 +131,7 @@ final class ZipReader: ContentReader {
         } catch {
             hash.reset()
             // What the target's disk says is not the zip's.
-            throw error is DiskError ? error : ZipContents.told(error, name)
+            throw error is DiskError ? error : ZipContents.told(error, name, isSealed: contents.seal != nil)
         }
         let digest = hash.finish()
         guard table[index].flags.contains(.hashed), digest != table[index].digest else { return }
@@ -140,7 +142,7 @@ final class ZipReader: ContentReader {
         do {
             return try reader.head(try contents.member(of: index), count: count)
         } catch {
-            throw ZipContents.told(error, contents.name)
+            throw ZipContents.told(error, contents.name, isSealed: contents.seal != nil)
         }
     }
 }

@@ -20,7 +20,7 @@ extension ZipContents {
         do {
             guard try isSealed(by: seal, stop: stop) else { throw ZipError.damaged(ZipVerification.broken) }
         } catch {
-            throw Self.told(error, name)
+            throw Self.told(error, name, isSealed: true)
         }
         if let details = metadata.details, !details.counts(table) {
             throw Self.damaged(name, "the counts in \(BackupMetadata.fileName) are not those of the manifest")
