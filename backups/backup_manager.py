@@ -148,7 +148,10 @@ class BackupManager:
         `backup_name` may be a path as create_backup returns it.
         """
         path = Path(os.fspath(backup_name))
-        name = path.name if path.is_absolute() and path.parent == self.backup_dir else os.fspath(backup_name)
+        name = os.fspath(backup_name)
+        if path.is_absolute() and path.parent == self.backup_dir:
+            # A zip may have the same name; its path ends differently.
+            name = f"folder:{path.name}" if path.is_dir() else path.name
         return self._run("delete", "--yes", "--", name, accepted=(0, _NOT_FOUND)).status != _NOT_FOUND
 
     def _make(self, verb: str, name: Optional[str], include_logs: bool) -> Path:

@@ -398,6 +398,23 @@ class Restoring(AppTests):
         self.assertFalse(first.exists() or second.exists())
         self.assertEqual(manager.list_backups(), [])
 
+    def test_a_path_says_whether_the_folder_or_the_zip_is_deleted(self) -> None:
+        module = self.module()
+        for goes, stays in (("folder", "zip"), ("zip", "folder")):
+            manager = module.BackupManager()
+            folder = manager.create_backup(goes)
+            # No run makes the second of a name; copies from elsewhere do.
+            folder.rename(self.app / "aside")
+            paths = {"zip": manager.create_zip_backup(goes), "folder": folder}
+            (self.app / "aside").rename(folder)
+            with self.assertRaises(module.BackupError) as caught:
+                manager.delete_backup(goes)
+            self.assertEqual(caught.exception.status, 2)
+            self.assertIs(manager.delete_backup(paths[goes]), True)
+            self.assertFalse(paths[goes].exists())
+            self.assertTrue(paths[stays].exists())
+            self.assertIs(manager.delete_backup(paths[stays]), True)
+
 
 class Choosing(AppTests):
     def names(self, path: Path) -> List[str]:
