@@ -48,7 +48,10 @@ let package = Package(
         floor("Containers", ["Model", "Disk", "Codec", "Workers"]),
         floor(
             "LiveSQLite",
-            ["Model", "Disk", "Codec", "Workers", "Containers", .product(name: "GRDB", package: "GRDB.swift")]),
+            [
+                "Model", "Disk", "Codec", "Workers", "Containers", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ]),
         // Floor 3: formats.
         floor("FolderFormat", ["Model", "Disk", "Codec", "Workers", "Containers"]),
         floor("ZipFormat", ["Model", "Disk", "Codec", "Workers", "Containers"]),

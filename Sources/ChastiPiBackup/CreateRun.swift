@@ -61,7 +61,7 @@ struct CreateRun: Sendable {
         var recording = Recording(
             items: prepared.items, excludedItems: order.rules.map(\.description), details: details)
         recording.durability = try Durability(in: backups.place.directory)
-        let candidates = LiveDatabases.candidates(in: plan)
+        let candidates = try DatabaseCandidates(in: &plan, isParentKnown: prepared.databases?.isKnown ?? true)
         if candidates.isEmpty { return try container.write(plan, as: new, recording: recording) }
         var scratch = try backups.place.makeScratch(for: "databases")
         do {
@@ -162,7 +162,7 @@ struct CreateRun: Sendable {
             let reading = SourcePlan.ParentReading(
                 name: newest.name, directory: contents.directory, manifest: manifest,
                 seen: try folders.seen(newest.name, manifest), databases: databases.map(\.path))
-            let states = try folders.databases(newest.name, manifest) ?? DatabaseStates()
+            let states = try folders.databases(newest.name, manifest)
             return (reading, contents.metadata.details?.lastFull, .init(databases, states))
         } catch let error as BackupError where error.code == .damaged {
             run.report(.warning("\(error.message); nothing is shared with it"))

@@ -139,15 +139,16 @@ struct Looking {
                 try run.stop.check()
                 // One that was saved as it was may have been damaged then: the backup is not to blame.
                 let severity: Finding.Severity = stored.way == .raw ? .note : .damage
-                let problems = try check.problems { suffix, target in
+                let verdict = try check.verdict { suffix, target in
                     let path = EntryPath(unchecked: stored.path.bytes + Array(suffix.utf8))
                     guard let index = table.index(of: path), table[index].kind == .file else { return false }
                     try reader.copy(index, to: &target)
                     return true
                 }
-                findings += problems.map {
+                findings += verdict.damage.map {
                     Finding(severity, stored.path.description, "the database fails its check: \($0)")
                 }
+                findings += verdict.notes.map { Finding(.note, stored.path.description, "in the database: \($0)") }
             }
             scratch.discard()
             return findings

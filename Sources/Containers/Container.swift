@@ -31,7 +31,8 @@ package struct Recording: Sendable {
     package var items: [EntryPath]
     package var excludedItems: [String]
     package var details: BackupMetadata.Details
-    package var databases = DatabaseStates()
+    /// What the next backup needs to know of the databases; nil if there was no file that could be one.
+    package var databases: DatabaseStates?
     /// What makes the backup durable, if its first bytes are on the disk already.
     package var durability: Durability?
 

@@ -61,12 +61,14 @@ package struct DatabaseState: Sendable, Equatable {
     /// The log's first bytes: a log that begins anew has others.
     let logHeader: [UInt8]
 
-    /// Whether the log is one of SQLite's and holds something: both magic numbers stand in
-    /// <https://sqlite.org/fileformat2.html>.
+    /// What a rollback journal begins with: <https://sqlite.org/fileformat2.html#the_rollback_journal>.
+    package static let journalMagic: [UInt8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]
+
+    /// Whether the log is one of SQLite's and holds something. Those of write-ahead logs stand in
+    /// <https://sqlite.org/fileformat2.html#wal_file_format>.
     package var hasLog: Bool {
-        let journal: [UInt8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]
-        return logHeader.starts(with: [0x37, 0x7f, 0x06, 0x82]) || logHeader.starts(with: [0x37, 0x7f, 0x06, 0x83])
-            || logHeader.starts(with: journal)
+        logHeader.starts(with: [0x37, 0x7f, 0x06, 0x82]) || logHeader.starts(with: [0x37, 0x7f, 0x06, 0x83])
+            || logHeader.starts(with: Self.journalMagic)
     }
 
     package init(database: FileStatus, log: FileStatus?, logHeader: [UInt8]) {

@@ -67,6 +67,13 @@ package struct SourcePlan: Sendable {
         }
     }
 
+    /// An entry of the parent.
+    package struct ParentEntry: Sendable {
+        let index: Int
+        let record: EntryRecord
+        let extended: [ExtendedAttribute]
+    }
+
     /// Where the entries come from.
     package enum Source: Sendable {
         case app(Directory)
@@ -81,8 +88,8 @@ package struct SourcePlan: Sendable {
     /// Index into the parent's table by entry; -1 for what must be read.
     private var sharedIndices: [Int32]
     private var prepared: [Int: PreparedFile] = [:]
-    /// Entries that are databases in the parent, by index: what was recorded of them there.
-    package private(set) var parentDatabases: [Int: (index: Int, record: EntryRecord)] = [:]
+    /// Entries that the parent holds and that may be databases, by index: what was recorded of them there.
+    package private(set) var parentDatabases: [Int: ParentEntry] = [:]
     package var skipped: [Skipped]
     /// When the scan began: what changed after that is read again next time.
     package let reading: Timestamp
@@ -177,10 +184,20 @@ package struct SourcePlan: Sendable {
             guard let index = table.index(of: path), let old = parent.index(of: path), table[index].kind == .file,
                 parent[old].kind == .file
             else { continue }
-            sharedIndices[index] = -1
-            table[index].flags.remove(.hashed)
-            parentDatabases[index] = (old, parent[old])
+            setApart(index, as: ParentEntry(index: old, record: parent[old], extended: parent.extended(of: old)))
         }
+    }
+
+    /// From now on what is shared at `index` is taken for changed, until ``shareDatabase(_:)``: its file alone does not tell.
+    package mutating func setApart(_ index: Int) {
+        guard case .shared(let old) = content(of: index) else { return }
+        setApart(index, as: ParentEntry(index: old, record: table[index], extended: table.extended(of: index)))
+    }
+
+    private mutating func setApart(_ index: Int, as entry: ParentEntry) {
+        sharedIndices[index] = -1
+        table[index].flags.remove(.hashed)
+        parentDatabases[index] = entry
     }
 
     /// From now on the bytes of the entry at `index`, and its size, are those of `file`.
@@ -194,12 +211,17 @@ package struct SourcePlan: Sendable {
 
     /// From now on the database at `index` is shared with the parent's.
     package mutating func shareDatabase(_ index: Int) {
-        guard let (old, record) = parentDatabases[index] else { return }
-        sharedIndices[index] = Int32(old)
-        table[index].size = record.size
-        table[index].digest = record.digest
+        guard let old = parentDatabases[index] else { return }
+        sharedIndices[index] = Int32(old.index)
+        table[index].size = old.record.size
+        table[index].digest = old.record.digest
         table[index].flags.insert(.hashed)
-        table[index].flags.remove(.sparse)
+        if old.record.flags.contains(.sparse) {
+            table[index].flags.insert(.sparse)
+        } else {
+            table[index].flags.remove(.sparse)
+        }
+        table.setExtended(old.extended, of: index)
     }
 
     /// Takes files out of the plan.

@@ -50,6 +50,19 @@ package enum DatabaseFiles {
     }
 }
 
+/// Waiting for a lock that others hold, in short steps, so that a run that is to stop does.
+package enum LockPatience {
+    private static let step = 20
+
+    /// Waits a little before the next attempt; `attempt` counts from 0. False if `limit` milliseconds are over, or the run
+    /// is to stop.
+    package static func waits(attempt: Int, limit: Int, stop: StopFlag) -> Bool {
+        guard attempt < limit / step, stop.reason == nil else { return false }
+        linux_sleep(UInt32(step))
+        return true
+    }
+}
+
 extension OpenFile {
     /// Takes SQLite's shared lock of a database for as long as the file is open: nobody writes into a database with a
     /// rollback journal, and nobody who closes one with a write-ahead log deletes that. Waits up to `limit` milliseconds.
@@ -58,17 +71,13 @@ extension OpenFile {
     package func lockDatabase(waiting limit: Int, stop: StopFlag) throws {
         // SQLite's shared bytes begin behind the pending and the reserved byte.
         let (start, length): (Int64, Int64) = (0x4000_0000 + 2, 510)
-        var waited = 0
-        while true {
+        for attempt in 0... {
             let result = linux_lock_range(descriptor, start, length)
             if result == 0 { return }
             guard [EAGAIN, EACCES].contains(-result) else { throw DiskError("lock", "the file", number: -result) }
-            guard waited < limit else {
-                throw DiskError(.locked, "lock", "the file", because: "a writer has locked it for \(limit / 1000) s")
-            }
-            try stop.check()
-            linux_sleep(20)
-            waited += 20
+            guard LockPatience.waits(attempt: attempt, limit: limit, stop: stop) else { break }
         }
+        try stop.check()
+        throw DiskError(.locked, "lock", "the file", because: "a writer has locked it for \(limit / 1000) s")
     }
 }

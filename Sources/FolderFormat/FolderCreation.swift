@@ -91,12 +91,12 @@ extension FolderContainer {
 
     /// A cache: its loss must never fail a finished backup.
     private func remember(
-        _ table: EntryTable, _ databases: DatabaseStates, seal: SHA256Digest, name: BackupName, reading: Timestamp
+        _ table: EntryTable, _ databases: DatabaseStates?, seal: SHA256Digest, name: BackupName, reading: Timestamp
     ) {
         do {
             let state = try StateFolder(madeIn: directory)
             try state.writeSeen(SeenRecords.encode(table, seal: seal, reading: reading), of: name)
-            if !databases.states.isEmpty { try state.write(databases, seal: seal, of: name) }
+            if let databases { try state.write(databases, seal: seal, of: name) }
         } catch {
             run.report(.warning("the next backup must read every file again: \(error)"))
         }

@@ -13,9 +13,9 @@ package struct DatabaseCheck {
         self.run = run
     }
 
-    /// What is wrong with a database, as clauses; its logs are taken over, if they are stored. `copy` writes what is stored
-    /// under its name with a suffix into a file, and returns whether there is such a thing.
-    package func problems(copy: (_ suffix: String, _ target: inout NewFile) throws -> Bool) throws -> [String] {
+    /// What SQLite says of a database; its logs are taken over, if they are stored. `copy` writes what is stored under its
+    /// name with a suffix into a file, and returns whether there is such a thing.
+    package func verdict(copy: (_ suffix: String, _ target: inout NewFile) throws -> Bool) throws -> DatabaseVerdict {
         let name = "checked.db"
         defer { remove(name) }
         do {
@@ -23,15 +23,13 @@ package struct DatabaseCheck {
                 var file = try NewFile((name + suffix).utf8, in: scratch)
                 if try !copy(suffix, &file) { try scratch.unlink((name + suffix).utf8) }
             }
-            var configuration = Configuration()
-            configuration.foreignKeysEnabled = false
-            let queue = try DatabaseQueue(
-                path: DatabaseFile.uri(name.utf8, in: scratch, ""), configuration: configuration)
-            let lines = try queue.read { try String.fetchAll($0, sql: "PRAGMA integrity_check(10)") }
+            let queue = try DatabaseConnection.toCopy(name.utf8, in: scratch)
+            let verdict = try queue.read { try DatabaseVerdict(of: $0, .full, stop: run.stop) }
             try queue.close()
-            return lines.filter { $0 != "ok" }.map { printable($0.utf8) }
+            return verdict
         } catch let error as DatabaseError {
-            return ["it cannot be opened: \(printable((error.message ?? "\(error.resultCode.rawValue)").utf8))"]
+            return DatabaseVerdict(
+                damage: ["it cannot be opened: \(printable((error.message ?? "\(error.resultCode.rawValue)").utf8))"])
         }
     }
 

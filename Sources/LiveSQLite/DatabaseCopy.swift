@@ -16,6 +16,12 @@ struct DatabaseCopy {
         var pageSize: UInt64 = 0
         var journalMode = "rollback"
         var way = StoredDatabase.Way.online
+        /// What SQLite's check says that is no damage, as clauses.
+        var notes: [String] = []
+
+        func stored(at path: EntryPath) -> StoredDatabase {
+            StoredDatabase(path: path, pages: pages, pageSize: pageSize, journalMode: journalMode, way: way)
+        }
     }
 
     let source: DatabaseFile
@@ -41,6 +47,8 @@ struct DatabaseCopy {
                 if attempt == 5 { throw DatabaseNotCopied(reason: error.reason) }
             } catch let error as DatabaseError {
                 try discard()
+                // A wait for a lock ends when the run is to stop.
+                try run.stop.check()
                 if error.resultCode == .SQLITE_FULL {
                     throw DiskError(.noSpace, "copy", "a database", because: "no space")
                 }
@@ -82,13 +90,20 @@ struct DatabaseCopy {
         if head.count == 100, head[19] > Self.newestFormat {
             throw DatabaseNotCopied(reason: "it is of a newer format")
         }
-        let usesLog = head.count == 100 && head[18] == 2 && head[19] == 2
+        for companion in DatabaseFiles.companions(of: source.name) {
+            if let status = try source.directory.status(of: companion), status.kind != .file {
+                throw DatabaseNotCopied(reason: "\(printable(companion)) is no regular file")
+            }
+        }
+        // As SQLite does: the version for writers does not count, and a log that is there is opened whatever the header says.
+        let isWAL = head.count == 100 && head[19] == 2
+        let usesLog = try isWAL || source.status(ofCompanion: source.log) != nil
         var facts = usesLog ? try copyWithLog(file) : try copyWithJournal(file)
         // SQLite has opened it by its name: it must have been this file, with the log of this file.
         guard try source.directory.status(of: source.name)?.identity == file.status().identity else {
             throw ChangedMeanwhile(reason: "it was replaced each time it was read")
         }
-        facts.journalMode = usesLog ? "wal" : "rollback"
+        facts.journalMode = isWAL ? "wal" : "rollback"
         // Closed last: SQLite's locks in this process end with any descriptor of the file that is closed.
         _ = consume file
         return facts
@@ -97,8 +112,14 @@ struct DatabaseCopy {
     /// Under our lock nobody who closes the database takes its log away.
     private func copyWithLog(_ file: borrowing OpenFile) throws -> Facts {
         try file.lockDatabase(waiting: Self.patience, stop: run.stop)
-        let isOpen = try source.status(ofCompanion: source.index) != nil
-        return isOpen ? try copyOnline() : try copyFiles(source.log)
+        return try isOpen() ? try copyOnline() : try copyFiles(source.log)
+    }
+
+    /// Whether somebody has the database open in WAL mode, or died so. Without its log an index is of no meaning, and
+    /// SQLite would make the log.
+    private func isOpen() throws(DiskError) -> Bool {
+        guard try source.status(ofCompanion: source.index) != nil else { return false }
+        return try source.status(ofCompanion: source.log) != nil
     }
 
     /// SQLite takes the lock itself: behind one of ours a writer would wait, and SQLite behind him.
@@ -120,11 +141,7 @@ struct DatabaseCopy {
     // MARK: Online
 
     private func copyOnline() throws -> Facts {
-        var configuration = Configuration()
-        configuration.readonly = true
-        configuration.foreignKeysEnabled = false
-        configuration.busyMode = .timeout(Double(Self.patience) / 1000)
-        let from = try DatabaseQueue(path: source.uri("mode=ro&readonly_shm=1"), configuration: configuration)
+        let from = try DatabaseConnection.toSource(source, patience: Self.patience, stop: run.stop)
         let facts = try openCopy { to in
             try from.read { database in
                 // From its first read on the transaction is one snapshot, through all steps.
@@ -147,10 +164,11 @@ struct DatabaseCopy {
         _ = try scratch.copyFile(source.name, of: source.directory, as: name, stop: run.stop)
         if try source.status(ofCompanion: log) != nil {
             let suffix = String(decoding: log.suffix(log.count - source.name.count), as: UTF8.self)
-            _ = try scratch.copyFile(log, of: source.directory, as: name + suffix, stop: run.stop)
+            let count = try usedLength(of: log)
+            _ = try scratch.copyFile(log, of: source.directory, as: name + suffix, upTo: count, stop: run.stop)
         }
         let isWAL = log == source.log
-        let isOpen = try isWAL && source.status(ofCompanion: source.index) != nil
+        let isOpen = try isWAL && isOpen()
         let after = try source.state()
         guard !isOpen, after == before else {
             throw ChangedMeanwhile(reason: "it changed each time it was read")
@@ -163,14 +181,26 @@ struct DatabaseCopy {
         return facts
     }
 
+    /// How many bytes of a log the copy needs. One journal of several, of a transaction over several databases, counts as
+    /// long as the file that they name is there. SQLite would look for that by a path that may be another one here, and,
+    /// done, delete it.
+    private func usedLength(of log: [UInt8]) throws -> UInt64 {
+        guard log == source.journal, let record = try SuperJournal(namedBy: OpenFile(log, in: source.directory)) else {
+            return .max
+        }
+        guard let isThere = try record.isThere(beside: source.directory) else {
+            throw DatabaseNotCopied(
+                reason:
+                    "whether its last transaction was completed stands in \(printable(record.path)), which is not here")
+        }
+        return isThere ? record.rest : 0
+    }
+
     // MARK: The copy
 
     /// Opens the copy, and closes it so that it stands alone.
     private func openCopy(_ body: (Database) throws -> Facts) throws -> Facts {
-        var configuration = Configuration()
-        configuration.foreignKeysEnabled = false
-        let queue = try DatabaseQueue(
-            path: DatabaseFile.uri(name.utf8, in: scratch, ""), configuration: configuration)
+        let queue = try DatabaseConnection.toCopy(name.utf8, in: scratch)
         let facts = try queue.writeWithoutTransaction { database in
             // What makes the backup durable is its own sync.
             try database.execute(sql: "PRAGMA synchronous = OFF")
@@ -183,13 +213,21 @@ struct DatabaseCopy {
         return facts
     }
 
-    /// Only a copy that is whole counts.
+    /// Only a copy that is whole counts. What is wrong in the app's eyes only is as it was.
     private func check(_ database: Database) throws -> Facts {
-        let verdict = try String.fetchOne(database, sql: "PRAGMA quick_check(1)") ?? ""
-        guard verdict == "ok" else { throw DatabaseNotCopied(reason: "it is damaged: \(printable(verdict.utf8))") }
+        let verdict = try DatabaseVerdict(of: database, .quick, stop: run.stop)
+        if let damage = verdict.damage.first { throw DatabaseNotCopied(reason: "it is damaged: \(damage)") }
         var facts = Facts()
+        facts.notes = verdict.notes
         facts.pages = UInt64(try Int64.fetchOne(database, sql: "PRAGMA page_count") ?? 0)
         facts.pageSize = UInt64(try Int64.fetchOne(database, sql: "PRAGMA page_size") ?? 0)
         return facts
+    }
+}
+
+extension DatabaseCopy.Facts {
+    init(_ stored: StoredDatabase) {
+        self.init(
+            pages: stored.pages, pageSize: stored.pageSize, journalMode: stored.journalMode, way: stored.way)
     }
 }

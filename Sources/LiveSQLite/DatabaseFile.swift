@@ -15,11 +15,22 @@ struct DatabaseFile: Sendable {
     func state() throws(DiskError) -> DatabaseState? {
         guard let database = try directory.status(of: name), database.kind == .file else { return nil }
         for log in [log, journal] {
-            guard let status = try status(ofCompanion: log), status.kind == .file, status.size > 0 else { continue }
-            let header = try OpenFile(log, in: directory).bytes(at: 0, count: 32)
+            guard let status = try status(ofCompanion: log), status.kind == .file, status.size > 0,
+                let header = try header(of: log)
+            else { continue }
             return DatabaseState(database: database, log: status, logHeader: header)
         }
         return DatabaseState(database: database, log: nil, logHeader: [])
+    }
+
+    /// Nil if it has just been deleted, as a rollback journal is with each transaction.
+    private func header(of log: [UInt8]) throws(DiskError) -> [UInt8]? {
+        do throws(DiskError) {
+            return try OpenFile(log, in: directory).bytes(at: 0, count: 32)
+        } catch {
+            guard error.code == .notFound else { throw error }
+            return nil
+        }
     }
 
     /// Nil if it is not there, also where the database's name leaves no room for such a name.

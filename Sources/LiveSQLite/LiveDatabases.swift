@@ -9,10 +9,14 @@ package struct LiveDatabases: Sendable {
     package struct Parent: Sendable {
         let databases: [EntryPath: StoredDatabase]
         let states: DatabaseStates
+        /// Whether it is known which files it copied as databases.
+        package let isKnown: Bool
 
-        package init(_ databases: [StoredDatabase], _ states: DatabaseStates) {
+        /// `states`: nil if they are lost.
+        package init(_ databases: [StoredDatabase], _ states: DatabaseStates?) {
             self.databases = Dictionary(databases.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
-            self.states = states
+            self.states = states ?? DatabaseStates()
+            isKnown = states != nil
         }
     }
 
@@ -37,119 +41,172 @@ package struct LiveDatabases: Sendable {
         self.run = run
     }
 
-    /// Which entries of `plan` could be databases, by index; told without reading a file.
-    package static func candidates(in plan: SourcePlan) -> [Int] {
-        Candidates(plan).indices
-    }
-
     /// Gives `plan` a copy for each database that is new or changed, and leaves companions out.
-    package func prepare(_ candidates: [Int], of plan: inout SourcePlan, parent: Parent?) throws -> Found {
+    package func prepare(
+        _ candidates: DatabaseCandidates, of plan: inout SourcePlan, parent: Parent?
+    ) throws -> Found {
         let current = plan
-        let outcomes = try pool.map(candidates.count) { _, number in
-            try run.stop.check()
-            return try prepare(candidates[number], current, parent)
-        }
         var found = Found()
-        var companions: Set<Int> = []
-        for case (let index, let outcome?) in zip(candidates, outcomes) {
-            try take(outcome, for: index, &plan, &found)
-            let path = plan.table.path(of: index)
-            for suffix in DatabaseFiles.companionSuffixes {
-                guard let companion = plan.table.index(of: path.appending(suffix: suffix)) else { continue }
-                // Of a database that is copied as it is, only what SQLite makes anew is left out.
-                if outcome.database.way != .raw || suffix == "-shm" { companions.insert(companion) }
+        var left: Set<Int> = []
+        for round in candidates.rounds {
+            let outcomes = try pool.map(round.count) { _, number in
+                try run.stop.check()
+                return try prepare(round[number], current, parent)
+            }
+            for (candidate, outcome) in zip(round, outcomes) {
+                switch outcome {
+                case .noDatabase: break
+                case .vanished(let error):
+                    left.formUnion(candidate.names)
+                    plan.skipped += candidate.names.map { Skipped(path: plan.table.path(of: $0), reason: error) }
+                case .database(let database):
+                    take(database, for: candidate.names, &plan, &found)
+                    left.formUnion(companions(of: candidate, database, candidates, plan.table))
+                }
             }
         }
-        try plan.leaveOut(companions)
+        try plan.leaveOut(left)
         return found
     }
 
-    private struct Outcome: Sendable {
+    private enum Outcome: Sendable {
+        case noDatabase
+        /// There is nothing to be read: why, as a clause.
+        case vanished(String)
+        case database(Prepared)
+    }
+
+    /// A database, the same for all its names.
+    private struct Prepared: Sendable {
         enum Content: Sendable {
             case shared
-            case copied(SourcePlan.PreparedFile, size: UInt64, extended: [ExtendedAttribute])
+            case copied(CopiedFile)
             /// It stays with what it was: a file to be read.
             case file
         }
 
-        var database: StoredDatabase
+        var facts: DatabaseCopy.Facts
         var state: DatabaseState?
         var content: Content
         /// Further files that were copied, by index.
-        var logs: [(index: Int, file: SourcePlan.PreparedFile, size: UInt64, extended: [ExtendedAttribute])] = []
+        var logs: [(index: Int, file: CopiedFile)] = []
         var skipped: Skipped?
     }
 
-    private func take(
-        _ outcome: Outcome, for index: Int, _ plan: inout SourcePlan, _ found: inout Found
-    ) throws {
-        found.databases.append(outcome.database)
-        if let state = outcome.state, state.isSettled(at: plan.reading) {
-            found.states.states[outcome.database.path] = state
+    fileprivate struct CopiedFile: Sendable {
+        let file: SourcePlan.PreparedFile
+        let size: UInt64
+        let extended: [ExtendedAttribute]
+    }
+
+    private func take(_ database: Prepared, for names: [Int], _ plan: inout SourcePlan, _ found: inout Found) {
+        for index in names {
+            let path = plan.table.path(of: index)
+            found.databases.append(database.facts.stored(at: path))
+            if let state = database.state, state.isSettled(at: plan.reading) { found.states.states[path] = state }
+            switch database.content {
+            case .shared: plan.shareDatabase(index)
+            case .copied(let copy): plan.take(copy.file, size: copy.size, extended: copy.extended, for: index)
+            case .file: break
+            }
         }
-        switch outcome.content {
-        case .shared: plan.shareDatabase(index)
-        case .copied(let file, let size, let extended): plan.take(file, size: size, extended: extended, for: index)
-        case .file: break
+        for (index, log) in database.logs {
+            plan.take(log.file, size: log.size, extended: log.extended, for: index)
         }
-        for log in outcome.logs { plan.take(log.file, size: log.size, extended: log.extended, for: log.index) }
-        if let skipped = outcome.skipped { plan.skipped.append(skipped) }
+        if let skipped = database.skipped { plan.skipped.append(skipped) }
+    }
+
+    /// What is left out with a database: of one that is copied as it is, only what SQLite makes anew.
+    private func companions(
+        of candidate: DatabaseCandidates.Candidate, _ database: Prepared, _ candidates: DatabaseCandidates,
+        _ table: EntryTable
+    ) -> [Int] {
+        let suffixes = database.facts.way == .raw ? ["-shm"] : DatabaseFiles.companionSuffixes
+        return candidate.names.flatMap { name in
+            suffixes.compactMap { table.index(of: table.path(of: name).appending(suffix: $0)) }
+        }.filter { !candidates.databasesNamedAsCompanions.contains($0) }
     }
 
     // MARK: One database
 
-    /// Nil if the entry is no database after all.
-    private func prepare(_ index: Int, _ plan: SourcePlan, _ parent: Parent?) throws -> Outcome? {
-        let path = plan.table.path(of: index)
+    private func prepare(
+        _ candidate: DatabaseCandidates.Candidate, _ plan: SourcePlan, _ parent: Parent?
+    ) throws -> Outcome {
+        let path = plan.table.path(of: candidate.names[0])
         let source: DatabaseFile
-        let state: DatabaseState?
         let isReadable: Bool
         do throws(DiskError) {
-            let directory = try plan.sourceDirectory(at: path.parent ?? .root)
-            source = DatabaseFile(directory: directory, name: Array(path.name))
-            state = try source.state()
-            if let state, plan.parentDatabases[index] != nil, let stored = parent?.databases[path],
-                parent?.states.states[path] == state, (stored.way == .raw) == isRaw(path)
-            {
-                return Outcome(database: stored, state: state, content: .shared)
-            }
-            isReadable = try DatabaseFiles.isDatabase(source.name, in: directory)
-            // Encryption hides the database's header, but not that of its log.
-            guard let state, isReadable || state.hasLog else { return nil }
+            source = DatabaseFile(
+                directory: try plan.sourceDirectory(at: path.parent ?? .root), name: Array(path.name))
+            guard try isThere(source) else { return .vanished("it vanished while the backup was made") }
+            isReadable = try DatabaseFiles.isDatabase(source.name, in: source.directory)
         } catch {
             // Whoever reads it for the backup says what is wrong with it.
-            return nil
+            return .noDatabase
         }
-        if isRaw(path) { return try copyRaw(source, index, plan, state) }
-        let needed = plan.table[index].size
-        if try FileSystemTraits(of: scratch).freeBytes < needed {
-            throw DiskError(.noSpace, "copy", "\(path)", because: "there is no room for a copy of \(ByteCount(needed))")
+        let state: DatabaseState?
+        do throws(DiskError) { state = try source.state() } catch {
+            guard isReadable else { return .noDatabase }
+            return .database(
+                try copyRaw(source, candidate, plan, because: "its log cannot be read: \(error.reason)"))
         }
-        let copy = DatabaseCopy(source: source, scratch: scratch, name: "\(index).db", run: run)
+        // Encryption hides the database's header, but not that of its log.
+        guard let state, isReadable || state.hasLog else { return .noDatabase }
+        if let stored = unchanged(candidate, state, plan, parent) {
+            return .database(Prepared(facts: DatabaseCopy.Facts(stored), state: state, content: .shared))
+        }
+        if isRaw(path) { return .database(try copyRaw(source, candidate, plan, state)) }
         do {
             guard isReadable else { throw DatabaseNotCopied(reason: "it is encrypted, or no database") }
-            let facts = try copy.make()
-            return try copied(copy, facts, index, path, state)
+            return .database(try copy(source, candidate, state, at: path))
         } catch let error as DatabaseNotCopied {
-            var outcome = try copyRaw(source, index, plan, nil)
-            outcome.skipped = Skipped(
-                path: path, reason: "live database: \(error.reason); it is saved as it is, with its logs", isKept: true,
-                code: .liveDatabase)
-            return outcome
+            return .database(try copyRaw(source, candidate, plan, because: error.reason))
         }
     }
 
-    private func copied(
-        _ copy: DatabaseCopy, _ facts: DatabaseCopy.Facts, _ index: Int, _ path: EntryPath, _ state: DatabaseState?
-    ) throws -> Outcome {
-        let size = try scratch.status(of: copy.name.utf8)?.size ?? 0
-        return Outcome(
-            database: StoredDatabase(
-                path: path, pages: facts.pages, pageSize: facts.pageSize, journalMode: facts.journalMode, way: facts.way
-            ),
-            state: state,
-            content: .copied(
-                .init(copy.name, in: scratch), size: size, extended: try extended(copy.source.name, copy.source)))
+    /// Whether the file is there and holds something, if not at once then soon: it may be made anew right now, and would be
+    /// read in the middle of that.
+    private func isThere(_ source: DatabaseFile) throws(DiskError) -> Bool {
+        for attempt in 0... {
+            if let status = try source.directory.status(of: source.name), status.size > 0 { return true }
+            guard LockPatience.waits(attempt: attempt, limit: 100, stop: run.stop) else { break }
+        }
+        return false
+    }
+
+    /// What the parent holds of it, if neither it nor its log has changed since, under any of its names.
+    private func unchanged(
+        _ candidate: DatabaseCandidates.Candidate, _ state: DatabaseState, _ plan: SourcePlan, _ parent: Parent?
+    ) -> StoredDatabase? {
+        guard let parent else { return nil }
+        var stored: StoredDatabase?
+        for index in candidate.names {
+            let path = plan.table.path(of: index)
+            guard plan.parentDatabases[index] != nil, parent.states.states[path] == state,
+                let database = parent.databases[path], (database.way == .raw) == isRaw(path)
+            else { return nil }
+            stored = stored ?? database
+        }
+        return stored
+    }
+
+    private func copy(
+        _ source: DatabaseFile, _ candidate: DatabaseCandidates.Candidate, _ state: DatabaseState, at path: EntryPath
+    ) throws -> Prepared {
+        guard !candidate.hasLogsAtSeveralNames else {
+            throw DatabaseNotCopied(reason: "it has several names, and a log at more than one of them")
+        }
+        let needed = try source.directory.status(of: source.name)?.size ?? 0
+        if try FileSystemTraits(of: scratch).freeBytes < needed {
+            throw DiskError(.noSpace, "copy", "\(path)", because: "there is no room for a copy of \(ByteCount(needed))")
+        }
+        let copy = DatabaseCopy(source: source, scratch: scratch, name: "\(candidate.names[0]).db", run: run)
+        let facts = try copy.make()
+        for note in facts.notes { run.report(.warning("\(path): saved as it is, but its check says: \(note)")) }
+        let file = CopiedFile(
+            file: .init(copy.name, in: scratch), size: try scratch.status(of: copy.name.utf8)?.size ?? 0,
+            extended: try extended(source.name, source))
+        return Prepared(facts: facts, state: state, content: .copied(file))
     }
 
     private func extended(_ name: [UInt8], _ source: DatabaseFile) throws -> [ExtendedAttribute] {
@@ -163,71 +220,49 @@ package struct LiveDatabases: Sendable {
 
     // MARK: As it is
 
+    private func copyRaw(
+        _ source: DatabaseFile, _ candidate: DatabaseCandidates.Candidate, _ plan: SourcePlan, because reason: String
+    ) throws -> Prepared {
+        var prepared = try copyRaw(source, candidate, plan, nil)
+        prepared.skipped = Skipped(
+            path: plan.table.path(of: candidate.names[0]),
+            reason: "live database: \(reason); it is saved as it is, with its logs", isKept: true, code: .liveDatabase)
+        return prepared
+    }
+
     /// The database first, then its logs: so a log holds what the database may lack, and never the other way round.
     private func copyRaw(
-        _ source: DatabaseFile, _ index: Int, _ plan: SourcePlan, _ state: DatabaseState?
-    ) throws -> Outcome {
+        _ source: DatabaseFile, _ candidate: DatabaseCandidates.Candidate, _ plan: SourcePlan, _ state: DatabaseState?
+    ) throws -> Prepared {
+        let index = candidate.names[0]
         let path = plan.table.path(of: index)
-        var outcome = Outcome(
-            database: StoredDatabase(path: path, pages: 0, pageSize: 0, journalMode: "unknown", way: .raw),
-            state: state,
-            content: .file)
-        guard let file = try copyRaw(source.name, source, as: "\(index).raw") else { return outcome }
-        outcome.content = .copied(file.file, size: file.size, extended: file.extended)
+        var facts = DatabaseCopy.Facts()
+        (facts.journalMode, facts.way) = ("unknown", .raw)
+        var prepared = Prepared(facts: facts, state: state, content: .file)
+        guard let file = try copyRaw(source.name, source, as: "\(index).raw") else { return prepared }
+        prepared.content = .copied(file)
         for (number, suffix) in ["-journal", "-wal"].enumerated() {
-            guard let log = plan.table.index(of: path.appending(suffix: suffix)),
+            guard let log = plan.table.index(of: path.appending(suffix: suffix)), plan.table[log].kind == .file,
                 let file = try copyRaw(source.name + Array(suffix.utf8), source, as: "\(index).raw\(number)")
             else { continue }
-            outcome.logs.append((log, file.file, file.size, file.extended))
+            prepared.logs.append((log, file))
         }
-        return outcome
+        return prepared
     }
 
     /// Nil if it cannot be read: whoever reads it for the backup says so.
     private func copyRaw(
         _ name: [UInt8], _ source: DatabaseFile, as copy: String
-    ) throws -> (file: SourcePlan.PreparedFile, size: UInt64, extended: [ExtendedAttribute])? {
+    ) throws -> CopiedFile? {
         do {
             let copied = try scratch.copyFile(name, of: source.directory, as: copy, stop: run.stop)
-            return (.init(copy, in: scratch), copied.size, copied.extended)
+            return CopiedFile(file: .init(copy, in: scratch), size: copied.size, extended: copied.extended)
         } catch is SourceUnreadable {
             try scratch.unlink(copy.utf8)
             return nil
         } catch let error as DiskError where [.notFound, .denied, .isLink].contains(error.code) {
             return nil
         }
-    }
-}
-
-/// Which entries of a plan can be databases: told by size and companions, so that few headers need be read.
-private struct Candidates {
-    private(set) var indices: [Int] = []
-
-    init(_ plan: SourcePlan) {
-        var found: Set<Int> = Set(plan.parentDatabases.keys)
-        var groups: Set<UInt32> = []
-        for index in 1..<max(1, plan.table.count) where plan.table[index].kind == .file {
-            let record = plan.table[index]
-            if let database = Self.database(ofCompanion: index, in: plan) {
-                // Never opened here: whoever closes an index takes SQLite's locks from this whole process.
-                found.insert(database)
-                continue
-            }
-            // A database is made of pages, of 512 bytes at least.
-            guard record.size >= 512, record.size % 512 == 0, plan.content(of: index) == .file else { continue }
-            // Of several names of one file one is copied.
-            if record.linkGroup != 0, !groups.insert(record.linkGroup).inserted { continue }
-            found.insert(index)
-        }
-        indices = found.filter { plan.table[$0].size > 0 && plan.content(of: $0) == .file }.sorted()
-    }
-
-    private static func database(ofCompanion index: Int, in plan: SourcePlan) -> Int? {
-        let name = plan.table.withName(of: index) { DatabaseFiles.database(ofCompanion: $0) }
-        guard let name else { return nil }
-        let path = (plan.table.path(of: index).parent ?? .root).appending(name)
-        guard let database = plan.table.index(of: path), plan.table[database].kind == .file else { return nil }
-        return database
     }
 }
 

@@ -3,13 +3,13 @@ import Model
 import Workers
 
 extension Directory {
-    /// Copies the file `name` of `source` into this directory of ours, as it is. Fails with ``SourceUnreadable`` where it
-    /// cannot be read, and before it begins where there is no room.
+    /// Copies the file `name` of `source`, or its first `limit` bytes, into this directory of ours, as it is. Fails with
+    /// ``SourceUnreadable`` where it cannot be read, and before it begins where there is no room.
     func copyFile(
-        _ name: [UInt8], of source: Directory, as copy: String, stop: StopFlag
+        _ name: [UInt8], of source: Directory, as copy: String, upTo limit: UInt64 = .max, stop: StopFlag
     ) throws -> (size: UInt64, extended: [ExtendedAttribute]) {
         let file = try OpenFile(name, in: source)
-        let size = try file.status().size
+        let size = min(limit, try file.status().size)
         if try FileSystemTraits(of: self).freeBytes < size {
             throw DiskError(
                 .noSpace, "copy", printable(name), because: "there is no room for a copy of \(ByteCount(size))")
