@@ -17,8 +17,9 @@ package enum DatabaseFiles {
     }
 
     /// The name of the database that `name` would be a companion of; nil if it is none's.
-    package static func database(ofCompanion name: some BidirectionalCollection<UInt8>) -> [UInt8]? {
-        // Asked of every file of a source: nothing is allocated for those that are none.
+    package static func database(ofCompanion name: UnsafeRawBufferPointer) -> [UInt8]? {
+        // Asked of every file of a source: most are told by their last byte.
+        guard let last = name.last, last == UInt8(ascii: "l") || last == UInt8(ascii: "m") else { return nil }
         for suffix in companionSuffixes where name.count > suffix.utf8.count {
             if name.suffix(suffix.utf8.count).elementsEqual(suffix.utf8) {
                 return Array(name.dropLast(suffix.utf8.count))

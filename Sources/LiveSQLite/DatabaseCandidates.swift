@@ -29,29 +29,40 @@ package struct DatabaseCandidates {
     /// Sets apart in `plan` what is shared with the parent and must be looked at all the same. `isParentKnown`: what the
     /// parent knows of its databases is there, so that a file that it did not copy as one need not be looked at.
     package init(in plan: inout SourcePlan, isParentKnown: Bool) throws {
-        var found = Set(plan.parentDatabases.keys)
-        // By database, the entries that are named as its companions.
-        var companions: [Int: [Int]] = [:]
-        for index in 1..<max(1, plan.table.count) where plan.table[index].kind == .file {
-            let hasShape = Self.hasShape(plan.table[index])
-            if let database = Self.database(ofCompanion: index, in: plan) {
-                if try hasShape && Self.isDatabase(index, in: plan) {
-                    databasesNamedAsCompanions.insert(index)
-                } else {
-                    companions[database, default: []].append(index)
-                    continue
-                }
+        let search = try Search(plan, isParentKnown: isParentKnown)
+        databasesNamedAsCompanions = search.databasesNamedAsCompanions
+        all = Self.byFile(search.found, in: plan.table) { index in
+            search.companions[index, default: []].contains {
+                plan.table[$0].size > 0 && !Self.isIndex($0, in: plan.table)
             }
-            guard hasShape, plan.content(of: index) == .file || !isParentKnown else { continue }
-            found.insert(index)
-        }
-        found.formUnion(companions.keys)
-        found = found.filter { plan.table[$0].size > 0 }
-        all = Self.byFile(found, in: plan.table) { index in
-            companions[index, default: []].contains { plan.table[$0].size > 0 && !Self.isIndex($0, in: plan.table) }
         }
         for candidate in all {
             for name in candidate.names { plan.setApart(name) }
+        }
+    }
+
+    private struct Search {
+        var found: Set<Int>
+        /// By database, the entries that are named as its companions.
+        var companions: [Int: [Int]] = [:]
+        var databasesNamedAsCompanions: Set<Int> = []
+
+        /// One look at every entry: what it costs is paid by each backup, also of an app without databases.
+        init(_ plan: SourcePlan, isParentKnown: Bool) throws {
+            found = Set(plan.parentDatabases.keys)
+            for index in 1..<max(1, plan.table.count) where plan.table[index].kind == .file {
+                let hasShape = DatabaseCandidates.hasShape(plan.table[index])
+                if let database = DatabaseCandidates.database(ofCompanion: index, in: plan) {
+                    guard try hasShape && DatabaseCandidates.isDatabase(index, in: plan) else {
+                        companions[database, default: []].append(index)
+                        continue
+                    }
+                    databasesNamedAsCompanions.insert(index)
+                }
+                if hasShape && (plan.content(of: index) == .file || !isParentKnown) { found.insert(index) }
+            }
+            found.formUnion(companions.keys)
+            found = found.filter { plan.table[$0].size > 0 }
         }
     }
 
