@@ -50,10 +50,13 @@ struct RestoreComparison {
         record.kind.isSaved && record.flags.isDisjoint(with: [.outside, .container, .mountRoot])
     }
 
-    mutating func walk() throws {
+    mutating func walk(stop: StopFlag) throws {
         if scope.roles[0] == .selected { directories.append((0, 0)) }
         pending = [(0, 0)]
-        while let next = pending.popLast() { compareChildren(live: next.live, backup: next.backup) }
+        while let next = pending.popLast() {
+            try stop.check()
+            compareChildren(live: next.live, backup: next.backup)
+        }
         kept.sort()
         try refuse()
     }

@@ -30,7 +30,7 @@ struct RestorePlanning {
                 advice: "Run as its owner or as root. Nothing was changed")
         }
         var comparison = RestoreComparison(scope, live: scan.table, attributes: attributes)
-        try comparison.walk()
+        try comparison.walk(stop: run.stop)
         let answers = try compareContents(comparison.candidates, scope, scan.table, attributes)
         try comparison.resolve(answers)
         let databases = RestoreDatabases(scope: scope, live: scan.table, contents: found.contents, stop: run.stop)
@@ -79,7 +79,7 @@ struct RestorePlanning {
         return try RestoreScope(
             found.contents.table, recorded: Selection(items: [], rules: Exclusions(rules)), today: today,
             skipped: Set(skipped), removesExtra: found.contents.manifest != nil || request.deletesExtra, only: only,
-            includesLogs: request.includesLogs)
+            includesLogs: request.includesLogs, stop: run.stop)
     }
 
     static func trimmed(_ text: String) -> String {

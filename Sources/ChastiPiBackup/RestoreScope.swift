@@ -26,7 +26,7 @@ struct RestoreScope: Sendable {
     ///   - includesLogs: whether `logs/` and `*.log` at the top level are brought back.
     init(
         _ backup: EntryTable, recorded: Selection, today: Selection, skipped: Set<EntryPath>, removesExtra: Bool,
-        only: [EntryPath], includesLogs: Bool
+        only: [EntryPath], includesLogs: Bool, stop: StopFlag
     ) throws {
         self.backup = backup
         self.recorded = recorded
@@ -39,34 +39,47 @@ struct RestoreScope: Sendable {
             throw BackupError(
                 .refused, "the backup does not hold \(path)", advice: "'show NAME --files' lists what it holds")
         }
-        for index in 0..<backup.count where Self.isPrivate(backup.path(of: index)) {
-            throw BackupError(
-                .refused, "the backup names \(backup.path(of: index)), where restores keep what is theirs",
-                advice: "Nothing was changed. It was not made by this program")
+        // What holds an entry stands in the table before it.
+        var isLog = [Bool](repeating: false, count: backup.count)
+        for index in 1..<max(1, backup.count) {
+            try stop.check()
+            try refusePrivate(index)
+            let parent = Int(backup[index].parent)
+            isLog[index] = parent == 0 ? backup.withName(of: index) { Self.isLog(top: $0) } : isLog[parent]
         }
-        for index in 0..<backup.count where isWanted(index, only: only, includesLogs: includesLogs) {
-            select(index)
+        for index in 0..<backup.count where includesLogs || !isLog[index] {
+            try stop.check()
+            if isWanted(index, only: only) { select(index) }
         }
     }
 
-    private func isWanted(_ index: Int, only: [EntryPath], includesLogs: Bool) -> Bool {
+    private func isWanted(_ index: Int, only: [EntryPath]) -> Bool {
         guard !backup[index].flags.contains(.ancestor), backup[index].kind.isSaved else { return false }
+        if backup.withPath(of: index, { Selection.isOurs($0, kind: backup[index].kind) }) { return false }
+        guard !only.isEmpty else { return true }
         let path = backup.path(of: index)
-        if path.bytes.withRawBytes({ Selection.isOurs($0, kind: backup[index].kind) }) { return false }
-        if !includesLogs, Self.isLog(path) { return false }
-        return only.isEmpty || only.contains { path.isAtOrBelow($0) }
+        return only.contains { path.isAtOrBelow($0) }
     }
 
-    /// P7: a protected path that a backup entry names.
-    private static func isPrivate(_ path: EntryPath) -> Bool {
-        path.components.first?.elementsEqual(RestoreFolders.name.utf8) == true
-            || path.components.contains { $0.starts(with: RestoreFolders.mountPrefix.utf8) }
+    /// P7: a protected path that a backup entry names. What holds it has been looked at.
+    private func refusePrivate(_ index: Int) throws {
+        let isPrivate = backup.withName(of: index) { name in
+            backup[index].parent == 0 && name.elementsEqual(RestoreFolders.name.utf8)
+                || name.starts(with: RestoreFolders.mountPrefix.utf8)
+        }
+        guard isPrivate else { return }
+        throw BackupError(
+            .refused, "the backup names \(backup.path(of: index)), where restores keep what is theirs",
+            advice: "Nothing was changed. It was not made by this program")
     }
 
     private static func isLog(_ path: EntryPath) -> Bool {
-        guard let first = path.components.first else { return false }
-        return first.elementsEqual("logs".utf8)
-            || path.parent?.isRoot == true && path.bytes.suffix(4).elementsEqual(".log".utf8)
+        path.components.first.map { isLog(top: $0) } == true
+    }
+
+    /// `logs` and `*.log` at the top, and what lies in them.
+    private static func isLog(top name: some BidirectionalCollection<UInt8>) -> Bool {
+        name.elementsEqual("logs".utf8) || name.suffix(4).elementsEqual(".log".utf8)
     }
 
     private mutating func select(_ index: Int) {
