@@ -127,6 +127,8 @@ public struct BackupManager: Sendable {
         _ request: RestoreRequest, confirm: (RestorePlan) throws -> Bool
     ) throws -> RestoreResult {
         try Self.reporting {
+            // Not even our own folder is made in an app to which the backup cannot be restored.
+            if try places.app.status(of: RestoreFolders.name.utf8) == nil { _ = try planning(request).plan() }
             let folders = try session.exclusive("restore")
             let recovery = try RestoreTransaction.recover(folders)
             let planning = try planning(request)

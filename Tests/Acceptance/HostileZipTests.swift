@@ -106,6 +106,20 @@ import Testing
         #expect(before.differences(from: try snapshot(place)).isEmpty)
     }
 
+    /// Where nothing was ever restored nothing of ours is made, either.
+    @Test func nothingIsMadeInAnAppToWhichNothingIsRestored() throws {
+        let place = try TemporaryTree()
+        try place.write("app/app.py", "the app")
+        try place.makeDirectory(entry("app/backups"))
+        let before = try TreeSnapshot(of: place.directory)
+        for (number, test) in Self.cases.enumerated() where number % 8 == 1 && (test.shown != 0 || test.restored == 1) {
+            let zip = "\(try Self.zips.get().path)/\(test.name).zip"
+            let answer = try Self.run(["restore", zip, "--app", place.path + "/app"], in: place)
+            answer.expectError(test.restored, test.words)
+        }
+        #expect(before.differences(from: try TreeSnapshot(of: place.directory)).isEmpty)
+    }
+
     /// Where they lie among backups they are listed, whatever they are, and the others are too.
     @Test func theyAreListedAmongBackups() throws {
         let place = try makePlace()
