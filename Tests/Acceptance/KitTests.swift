@@ -88,11 +88,12 @@ import Testing
 @Suite struct PuttingInTests {
     private static let files = ["README.md", "backup.sh", "backup_manager.py", "bin/chastipi-backup"]
 
-    /// Puts the kit in, with a program that stands for the release build: what it does is not what is tested here.
+    /// Puts the kit in, with the debug program for the release build.
     private func put(into app: TestApp) throws -> Program.Answer {
         let build = try TemporaryTree()
-        let copied = try ToolRun.run("install", ["-D", "/bin/true", build.path + "/release/chastipi-backup"])
-        try #require(copied.status == 0)
+        let program = build.path + "/release/chastipi-backup"
+        try build.write("release/chastipi-backup", "#!/bin/sh\nexec '\(Program.path)' \"$@\"\n")
+        try #require(chmod(program, 0o755) == 0)
         let run = try ToolRun.run(
             KitTests.checkout + "/Scripts/kit", [app.path], environment: ["SWIFTPM_BUILD_DIR": build.path])
         return Program.Answer(
@@ -113,6 +114,15 @@ import Testing
         }
         #expect(try app.tree.read("backups/backup.yaml") == "tags: [mine]")
         #expect(try app.tree.status(entry("backups/backup_manager.py"))?.mode == 0o755)
+    }
+
+    @Test func itHasManualPagesAndCompletions() throws {
+        let app = try TestApp()
+        #expect(try put(into: app).status == 0)
+        #expect(try app.tree.read("backups/bin/man/man1/chastipi-backup-restore.1").contains("\\-\\-only"))
+        for shell in ["bash", "zsh", "fish"] {
+            #expect(try app.tree.read("backups/bin/completion.\(shell)").contains("restore"), "\(shell)")
+        }
     }
 
     @Test func nothingOfItIsTakenForABackup() throws {
