@@ -51,7 +51,7 @@ package final class AE2Cipher {
         defer { keys.withUnsafeMutableBytes { OPENSSL_cleanse($0.baseAddress, $0.count) } }
         LibCrypto.check(EVP_EncryptInit_ex2(cipher, LibCrypto.aes256ECB, keys, nil, nil))
         EVP_CIPHER_CTX_set_padding(cipher, 0)
-        authenticate(with: Array(keys[Self.keySize..<2 * Self.keySize]))
+        LibCrypto.check(crypto_start_hmac_sha1(mac, Array(keys[Self.keySize..<2 * Self.keySize]), Self.keySize))
         counter = 1
         used = Self.batch
         return Array(keys[(2 * Self.keySize)...])
@@ -83,40 +83,12 @@ package final class AE2Cipher {
 
     /// PBKDF2 with HMAC-SHA1 (RFC 8018).
     func derive(salt: [UInt8], count: Int, iterations: UInt32) -> [UInt8] {
-        var result = [UInt8](repeating: 0, count: count)
-        var (password, salt, iterations) = (password.bytes, salt, iterations)
-        var isLenient: Int32 = 1
-        password.withUnsafeMutableBytes { password in
-            salt.withUnsafeMutableBytes { salt in
-                Self.withSHA1 { digest in
-                    var parameters = [
-                        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
-                        OSSL_PARAM_construct_octet_string(
-                            OSSL_KDF_PARAM_PASSWORD, password.baseAddress, password.count),
-                        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, salt.baseAddress, salt.count),
-                        OSSL_PARAM_construct_uint32(OSSL_KDF_PARAM_ITER, &iterations),
-                        OSSL_PARAM_construct_int32(OSSL_KDF_PARAM_PKCS5, &isLenient), OSSL_PARAM_construct_end(),
-                    ]
-                    LibCrypto.check(EVP_KDF_derive(derivation, &result, result.count, &parameters))
-                }
-            }
-        }
-        return result
-    }
-
-    private func authenticate(with key: [UInt8]) {
-        Self.withSHA1 { digest in
-            var parameters = [
-                OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end(),
-            ]
-            LibCrypto.check(EVP_MAC_init(mac, key, key.count, &parameters))
-        }
-    }
-
-    private static func withSHA1(_ body: (UnsafeMutablePointer<CChar>) -> Void) {
-        var name = Array("SHA1".utf8CString)
-        name.withUnsafeMutableBufferPointer { name in
-            if let start = name.baseAddress { body(start) }
+        let password = password.bytes
+        return [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            LibCrypto.check(
+                crypto_pbkdf2_sha1(
+                    derivation, password, password.count, salt, salt.count, iterations, buffer.baseAddress, count))
+            filled = count
         }
     }
 
