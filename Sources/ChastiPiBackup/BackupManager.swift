@@ -44,9 +44,9 @@ public struct BackupManager: Sendable {
     /// Makes a backup. An incomplete one is made too: see ``CreateResult/skipped``.
     public func create(_ request: CreateRequest) throws -> CreateResult {
         try Self.reporting {
-            if request.encrypts {
+            if request.encrypts, let format = request.format ?? configuration.format.value {
                 // Asked for before anything is locked.
-                try (request.format ?? configuration.format.value)?.checkEncryptable()
+                try format.checkEncryptable()
                 _ = try run.passwords.toWrite(true)
             }
             return try session.sharing("create") {

@@ -55,7 +55,7 @@ struct PasswordOptions: ParsableArguments {
 
 /// For verbs that write backups.
 struct EncryptionOptions: ParsableArguments {
-    @Flag(help: "Encrypt the zip with a password; it is asked for if no file has it.")
+    @Flag(help: "Encrypt the zip, but for names and sizes; the password is asked for if no file has it.")
     var encrypt = false
 
     @OptionGroup var password: PasswordOptions

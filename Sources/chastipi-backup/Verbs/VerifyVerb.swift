@@ -63,7 +63,7 @@ struct VerifyVerb: Verb {
     private func json(_ verification: Verification) -> JSONOutput {
         .object([
             ("backup", .string(verification.backup.name.text)), ("damaged", .bool(verification.isDamaged)),
-            ("password_missing", .bool(verification.lacksPassword != nil)),
+            ("wrong_password", .bool(verification.lacksPassword != nil)),
             ("files", .number(Int64(verification.files))), ("bytes", .unsigned(verification.bytes)),
             ("findings", .array(verification.findings.map(\.json))),
         ])
