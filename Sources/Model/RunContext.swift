@@ -9,6 +9,7 @@ public struct RunContext: Sendable {
     public let random: @Sendable (Int) -> [UInt8]
     public let report: @Sendable (Event) -> Void
     public let stop: StopFlag
+    /// What opens and encrypts backups.
     public let passwords: PasswordSource
     /// How many threads may work at once.
     public let threads: Int

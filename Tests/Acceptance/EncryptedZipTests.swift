@@ -169,6 +169,8 @@ import Testing
         #expect(differing.status == 2 && differing.text.contains("the two passwords differ"))
         let none = try onTerminal(["zip", "--encrypt"], app, answers: [""])
         #expect(none.status == 2 && none.text.contains("the password is empty"))
+        let interrupted = try onTerminal(["verify", "one"], app, answers: ["\u{3}"])
+        #expect(interrupted.status == 130 && interrupted.text.contains("interrupted; nothing was changed"))
         #expect(try onTerminal(["list"], app, answers: []).status == 0)
         for answer in [made, read, wrong, differing] {
             #expect(!answer.text.contains(Self.secret) && !answer.text.contains("gues"), "\(answer.text)")
