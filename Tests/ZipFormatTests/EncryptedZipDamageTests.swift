@@ -36,6 +36,20 @@ import Testing
         #expect(try fixture.problems(of: Self.sealed(fixture.bytes)).isEmpty)
     }
 
+    /// One wrong password in 65,536 has the manifest's verifier: its authentication code decides.
+    @Test func aWrongPasswordWithTheRightVerifierIsWrong() throws {
+        let fixture = try ZipFixture(password: "a password")
+        let members = try Self.directory(of: fixture.bytes).members
+        let manifest = members[members.count - 2]
+        let (salt, wrong) = (Int(manifest.end - manifest.compressed), try #require(Password("guess".utf8)))
+        var bytes = fixture.bytes
+        let verifier = AE2Cipher(wrong).begin(salt: Array(bytes[salt..<salt + AE2Cipher.saltSize]))
+        bytes.replaceSubrange(salt + AE2Cipher.saltSize..<salt + AE2Cipher.saltSize + 2, with: verifier)
+        fixture.password = wrong
+        #expect(try fixture.problems(of: Self.sealed(bytes)).contains { $0.contains("the password is wrong") })
+        #expect(try fixture.problems(of: bytes).contains { $0.contains("is damaged") })
+    }
+
     /// A known file that stands in for another of the same zip, with the same password.
     @Test func anExchangedMemberIsFound() throws {
         let fixture = try ZipFixture(password: "a password")

@@ -15,7 +15,8 @@ final class ZipFixture {
     let bytes: [UInt8]
     private let test = TestRun()
     private let pool = ThreadPool(threads: 1)
-    private let password: Password?
+    /// What it is read with.
+    var password: Password?
 
     init(password: String? = nil) throws {
         self.password = password.flatMap { Password($0.utf8) }
