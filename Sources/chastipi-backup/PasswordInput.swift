@@ -94,8 +94,9 @@ final class PasswordInput: Sendable {
         var silent = terminal
         silent.c_lflag &= ~tcflag_t(ECHO)
         progress.clear()
-        Terminal.ask(question)
+        // Before the question: nothing is typed while it would show.
         tcsetattr(0, TCSAFLUSH, &silent)
+        Terminal.ask(question)
         defer {
             tcsetattr(0, TCSAFLUSH, &terminal)
             Terminal.ask("\n")

@@ -181,7 +181,7 @@ import Testing
         _ arguments: [String], _ app: TestApp, answers: [String]
     ) throws -> (status: Int32, text: String) {
         let script = """
-            import os, pty, sys, time
+            import os, pty, sys
             count = int(sys.argv[1]); answers = sys.argv[2:2 + count]; command = sys.argv[2 + count:]
             pid, terminal = pty.fork()
             if pid == 0: os.execv(command[0], command)
@@ -192,7 +192,8 @@ import Testing
                 if not piece: break
                 text += piece
                 if answers and (b"assword" in text or b"again" in text) and text.endswith(b": "):
-                    time.sleep(0.2); os.write(terminal, answers.pop(0).encode() + b"\\n")
+                    answer = answers.pop(0).encode()
+                    os.write(terminal, answer if answer == b"\\x03" else answer + b"\\n")
             sys.stdout.buffer.write(text)
             sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
             """
