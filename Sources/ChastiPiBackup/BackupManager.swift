@@ -44,7 +44,12 @@ public struct BackupManager: Sendable {
     /// Makes a backup. An incomplete one is made too: see ``CreateResult/skipped``.
     public func create(_ request: CreateRequest) throws -> CreateResult {
         try Self.reporting {
-            try session.sharing("create") {
+            if request.encrypts, let format = request.format ?? configuration.format.value {
+                // Asked for before anything is locked.
+                try format.checkEncryptable()
+                _ = try run.passwords.toWrite(true)
+            }
+            return try session.sharing("create") {
                 let backups = LocalBackups(try places.backups(), isItem: places.isItem, pool: pool, in: run)
                 return try session.holding(backups, "create") {
                     try Creating(manager: self, backups: backups).make(request)

@@ -12,6 +12,7 @@ struct CopyRun {
     private var places: AppPlaces { manager.places }
 
     func preview() throws -> [CopiedBackup] {
+        if request.encrypts { try request.format.checkEncryptable() }
         // Where there is no backup directory yet, every name is free.
         let target = try target(try places.existingBackups() ?? places.app)
         var taken: Set<BackupName> = []
@@ -29,6 +30,7 @@ struct CopyRun {
     func copy() throws -> [CopiedBackup] {
         // Before the lock makes anything: a name that does not exist must change nothing.
         _ = try preview()
+        if request.encrypts { _ = try run.passwords.toWrite(true) }
         let target = try target(try places.backups())
         return try manager.session.holding(target, "copy") {
             var done: [CopiedBackup] = []
@@ -87,6 +89,9 @@ struct CopyRun {
 
     private func copy(_ text: String, to target: LocalBackups) throws -> CopiedBackup {
         let found = try open(text)
+        if found.contents.isEncrypted, request.format != .zip {
+            run.report(.warning("'\(found.name)' is encrypted, its copy is not"))
+        }
         return try found.reading {
             let contents = found.contents
             let created = try target.container(for: request.format).write(
@@ -148,15 +153,18 @@ struct CopyRun {
 
     private func new(_ found: FoundBackup, in target: LocalBackups) throws -> NewBackup {
         let metadata = found.contents.metadata
-        return NewBackup(
+        var new = NewBackup(
             name: try freeName(for: found, in: target), time: metadata.time,
             trigger: metadata.details?.trigger ?? .manual, tags: metadata.details?.tags ?? [], isFull: true)
+        if request.format == .zip { new.password = try run.passwords.toWrite(request.encrypts) }
+        return new
     }
 
     /// What was recorded stays so; of a backup of the original tool there is little.
     private func recording(_ contents: any BackupContents) -> Recording {
         let metadata = contents.metadata
         var details = metadata.details ?? BackupMetadata.Details()
+        details.isEncrypted = false
         if metadata.details == nil {
             details.host = HostName.current
             details.toolVersion = ToolVersion.text

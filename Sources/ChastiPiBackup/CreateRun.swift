@@ -27,6 +27,8 @@ struct CreateRun: Sendable {
         var fullReadDays: Int?
         /// Databases that are copied as files.
         var rawDatabases: Set<EntryPath> = []
+        /// What the backup is encrypted with.
+        var password: Password?
     }
 
     struct Outcome {
@@ -45,7 +47,8 @@ struct CreateRun: Sendable {
         details.lastFull = prepared.plan.parent.flatMap { _ in prepared.lastFull } ?? now
         let name = try order.name ?? freeName(order.prefix, at: now)
         let isFull = prepared.plan.parent == nil || order.isFull
-        let new = NewBackup(name: name, time: now, trigger: order.trigger, tags: order.tags, isFull: isFull)
+        var new = NewBackup(name: name, time: now, trigger: order.trigger, tags: order.tags, isFull: isFull)
+        new.password = order.password
         let created = try write(prepared, order, new, details)
         return Outcome(
             backup: created.backup, details: created.metadata.details ?? details, absentItems: details.absentItems,

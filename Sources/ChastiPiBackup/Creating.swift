@@ -13,7 +13,9 @@ struct Creating {
     }
 
     func make(_ request: CreateRequest) throws -> CreateResult {
-        let outcome = try createRun.make(try order(request))
+        var order = try order(request)
+        if order.format == .zip { order.password = try run.passwords.toWrite(request.encrypts) }
+        let outcome = try createRun.make(order)
         var findings: [Finding] = []
         var backup = outcome.backup
         if request.verifies {
@@ -61,6 +63,7 @@ struct Creating {
             name: nil, format: try format(nil), prefix: .preRestore, trigger: .preRestore, tags: [], isFull: false)
         order.fullReadDays = manager.configuration.fullReadDays.value
         order.rawDatabases = manager.configuration.rawDatabases.value
+        if order.format == .zip { order.password = try run.passwords.known() }
         return try createRun.make(order)
     }
 
@@ -74,8 +77,15 @@ struct Creating {
             rawDatabases: manager.configuration.rawDatabases.value)
     }
 
-    /// What is asked for, else what is configured, else what the backup directory can hold.
+    /// What is asked for, else what is configured, else what the backup directory can hold. Throws if that cannot be
+    /// encrypted and should be.
     private func format(_ request: CreateRequest?) throws -> BackupFormat {
+        let format = try plainFormat(request)
+        if let request, request.encrypts { try format.checkEncryptable() }
+        return format
+    }
+
+    private func plainFormat(_ request: CreateRequest?) throws -> BackupFormat {
         if let asked = request?.format ?? manager.configuration.format.value { return asked }
         guard let kind = try FileSystemTraits(of: backups.place.directory).withoutAttributes else { return .folder }
         run.report(.note("the backup directory is on \(kind), which keeps no owners, modes and links: a zip is made"))
@@ -94,5 +104,14 @@ struct Creating {
             ignored = file
         }
         return try configuration.choice(for: request, ignoreFile: ignored)
+    }
+}
+
+extension BackupFormat {
+    func checkEncryptable() throws(BackupError) {
+        guard self == .zip else {
+            throw BackupError(
+                .usage, "a folder is not encrypted, only a zip can be", advice: "Leave the password out, or make a zip")
+        }
     }
 }

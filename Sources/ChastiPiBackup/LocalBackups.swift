@@ -21,7 +21,7 @@ struct LocalBackups: Sendable {
     ) {
         place = BackupDirectory(directory, in: run)
         folders = FolderContainer(place, pool: pool, in: run)
-        let surroundings = ZipContents.Surroundings(offset: run.clock.offset, isItem: isItem)
+        let surroundings = ZipContents.Surroundings(in: run, isItem: isItem)
         containers = [folders, ZipContainer(place, surroundings, pool: pool, in: run)]
         self.run = run
     }
@@ -169,7 +169,7 @@ extension LocalBackups {
             let name = file.hasSuffix(".zip") ? file.dropLast(4) : file
             return try ZipContents(
                 printable(name.utf8), try OpenFile(file.utf8, in: directory),
-                .init(offset: run.clock.offset, isItem: isItem))
+                .init(in: run, isItem: isItem))
         } catch let error as DiskError where [.notFound, .notDirectory].contains(error.code) {
             throw noBackup(at: path)
         }

@@ -69,6 +69,9 @@ struct Looking {
                     $0.name.text == found.name && $0.format == found.contents.format && $0.seal == found.contents.seal
                 })
         {
+            var listed = listed
+            // The listing knows no names of what is encrypted.
+            if found.contents.isEncrypted { listed.take(found.contents.metadata) }
             return listed
         }
         let metadata = found.contents.metadata
@@ -96,7 +99,15 @@ struct Looking {
         } else if names.isEmpty {
             names = ["latest"]
         }
-        return try names.map { try verify($0, request) }
+        return try names.map { name in
+            do {
+                return try verify(name, request)
+            } catch let error as BackupError where error.code == .wrongPassword && names.count > 1 {
+                // The others are verified all the same.
+                return Verification(
+                    backup: try listed(name), findings: [], files: 0, bytes: 0, lacksPassword: error.message)
+            }
+        }
     }
 
     private func verify(_ text: String, _ request: VerifyRequest) throws -> Verification {
@@ -107,7 +118,7 @@ struct Looking {
         } catch let error as BackupError where error.code == .damaged {
             // That it cannot be opened is what the verification found.
             return Verification(
-                backup: try damaged(text), findings: [Finding(.damage, printable(text.utf8), error.message)], files: 0,
+                backup: try listed(text), findings: [Finding(.damage, printable(text.utf8), error.message)], files: 0,
                 bytes: 0)
         }
         let choice = run.random(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
@@ -158,7 +169,7 @@ struct Looking {
         }
     }
 
-    private func damaged(_ text: String) throws -> Backup {
+    private func listed(_ text: String) throws -> Backup {
         let listed = try list().backups.first { $0.name.text == text }
         let name: BackupName
         do throws(BackupNameError) { name = try BackupName(text.split(separator: "/").last ?? "") } catch {

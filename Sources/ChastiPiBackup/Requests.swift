@@ -19,6 +19,8 @@ public struct CreateRequest: Sendable {
     public var isFull = false
     /// Reads the finished backup back.
     public var verifies = false
+    /// Encrypts it, which only a zip can be. A zip is encrypted also where the run knows a password already.
+    public var encrypts = false
 
     public init() {}
 }
@@ -31,6 +33,8 @@ public struct CopyRequest: Sendable {
     public var format: BackupFormat
     /// Takes over owners and set-id bits also from a backup of unknown origin.
     public var trusts = false
+    /// Encrypts the copies, which only zips can be. Zips are encrypted also where the run knows a password already.
+    public var encrypts = false
     /// The copy's name, if there is but one; by default the backup's own.
     public var name: BackupName?
 

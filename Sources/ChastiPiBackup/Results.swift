@@ -84,6 +84,8 @@ public struct Verification: Sendable {
     /// Files and bytes that were read.
     public let files: Int
     public let bytes: UInt64
+    /// Why it could not be opened, if its password is missing or wrong: nothing was read.
+    public var lacksPassword: String?
 
     public var isDamaged: Bool { findings.contains { $0.severity == .damage } }
 }

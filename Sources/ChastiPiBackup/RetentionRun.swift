@@ -105,8 +105,12 @@ extension RetentionRun {
                 advice: "Make one with 'create' first")
         }
         let contents: any BackupContents
+        let container = local.container(for: proof.format)
         do {
-            contents = try local.container(for: proof.format).contents(of: proof.name)
+            if proof.isEncrypted, try run.passwords.known() == nil { return try proveWithoutPassword(proof, container) }
+            contents = try container.contents(of: proof.name)
+        } catch let error as BackupError where error.code == .wrongPassword {
+            return try proveWithoutPassword(proof, container)
         } catch let error as BackupError where error.code == .damaged {
             throw damaged(proof, error.message)
         }
@@ -120,6 +124,15 @@ extension RetentionRun {
         if let damage = verified.findings.first(where: { $0.severity == .damage }) {
             throw damaged(proof, "\(damage.subject): \(damage.message)")
         }
+    }
+
+    /// All bytes are as they were written; that they can be decrypted, only who has the password can prove.
+    private func proveWithoutPassword(_ proof: Backup, _ container: any Container) throws {
+        if !proof.isVerified {
+            run.report(.note("reading \(proof.name) before anything is removed, without its password"))
+        }
+        let findings = try container.findingsWithoutPassword(of: proof.name, isWhole: !proof.isVerified)
+        if let damage = findings.first { throw damaged(proof, "\(damage.subject): \(damage.message)") }
     }
 
     private func damaged(_ backup: Backup, _ what: String) -> BackupError {

@@ -9,8 +9,7 @@ package struct SHA256: ~Copyable {
 
     /// Ready for the first message.
     package init() {
-        guard let context = EVP_MD_CTX_new() else { LibCrypto.outOfMemory() }
-        self.context = context
+        context = LibCrypto.present(EVP_MD_CTX_new())
         start()
     }
 
@@ -60,25 +59,3 @@ package struct SHA256: ~Copyable {
 // Proof for `@unchecked`: the context belongs to this value alone, the value can't be copied, and every use of the
 // context is in a `mutating` method, `init` or `deinit`, hence exclusive. libcrypto ties a context to no thread.
 extension SHA256: @unchecked Sendable {}
-
-/// What is fetched from libcrypto once per process.
-private enum LibCrypto {
-    // `nonisolated(unsafe)`: set once, never freed, and only read; libcrypto shares fetched digests between threads.
-    nonisolated(unsafe) static let sha256: OpaquePointer = {
-        // A library context of our own reads no openssl.cnf, so that no configuration of the host can take SHA-256
-        // away: the built-in default provider is always there, and all that can fail is an allocation.
-        guard let library = OSSL_LIB_CTX_new(), let digest = EVP_MD_fetch(library, "SHA256", nil) else { outOfMemory() }
-        return digest
-    }()
-
-    /// With the fetched digest and a living context these calls have no other way to fail, and no caller could do
-    /// better than stop: going on would publish a wrong digest.
-    static func check(_ result: Int32) {
-        if result != 1 { outOfMemory() }
-    }
-
-    /// As Swift's own allocations do.
-    static func outOfMemory() -> Never {
-        fatalError("libcrypto: out of memory")
-    }
-}

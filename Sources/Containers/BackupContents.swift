@@ -15,6 +15,8 @@ package protocol BackupContents: Sendable {
     var table: EntryTable { get }
     /// What a verification is bound to; nil where nothing seals the backup.
     var seal: SHA256Digest? { get }
+    /// Whether only its password opened it.
+    var isEncrypted: Bool { get }
     /// The file or folder that was opened.
     var identity: FileIdentity { get }
 
@@ -47,6 +49,7 @@ package protocol ContentReader: AnyObject {
 
 extension BackupContents {
     package var objections: [String] { [] }
+    package var isEncrypted: Bool { false }
 
     package func checkRest(stop: StopFlag) throws {}
 

@@ -51,9 +51,14 @@ package struct BackupMetadata: Sendable {
         package var lastFull: LocalTime?
         package var milliseconds: UInt64 = 0
 
+        /// Whether the backup is encrypted.
+        package var isEncrypted = false
+        /// Whether something was skipped that stands elsewhere: see ``BackupMetadata/withheld``.
+        package var isIncompleteElsewhere = false
+
         package init() {}
 
-        package var isIncomplete: Bool { !skipped.isEmpty }
+        package var isIncomplete: Bool { !skipped.isEmpty || isIncompleteElsewhere }
     }
 
     /// How files are shared with the parent.
@@ -71,6 +76,21 @@ package struct BackupMetadata: Sendable {
     }
 }
 
+extension BackupMetadata {
+    /// What of it stays readable where the backup is encrypted: all but names of files and patterns, which stand in the
+    /// encrypted manifest.
+    package var withheld: BackupMetadata {
+        var open = self
+        (open.items, open.excludedItems) = ([], [])
+        guard var details else { return open }
+        details.isIncompleteElsewhere = details.isIncomplete
+        (details.absentItems, details.rules) = ([], [])
+        (details.skipped, details.databases) = ([], [])
+        open.details = details
+        return open
+    }
+}
+
 extension Backup {
     /// What the metadata tells a listing.
     package mutating func take(_ metadata: BackupMetadata) {
@@ -81,6 +101,7 @@ extension Backup {
         trigger = details.trigger
         tags = details.tags
         isIncomplete = details.isIncomplete
+        isEncrypted = details.isEncrypted
         entries = details.entries
         bytes = details.bytes
     }

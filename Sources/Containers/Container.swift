@@ -15,6 +15,10 @@ package protocol Container: Sendable {
     /// Opens a backup. Throws ``BackupError`` with code `notFound`, `damaged`, `refused` or `wrongPassword`.
     func contents(of name: BackupName) throws -> any BackupContents
 
+    /// What is wrong with an encrypted backup, as far as that can be told without its password: its structure, and if `isWhole`
+    /// all its bytes.
+    func findingsWithoutPassword(of name: BackupName, isWhole: Bool) throws -> [Finding]
+
     /// Writes a backup: visible under its name only when it is complete and durable (promise 1). The backup directory's
     /// lock is held, and the name is free.
     func write(_ plan: SourcePlan, as new: NewBackup, recording: Recording) throws -> CreatedBackup
@@ -24,6 +28,10 @@ package protocol Container: Sendable {
 
     /// Removes a backup whole (promise 13). The backup directory's lock is held.
     func remove(_ name: BackupName) throws
+}
+
+extension Container {
+    package func findingsWithoutPassword(of name: BackupName, isWhole: Bool) throws -> [Finding] { [] }
 }
 
 /// What is recorded in a new backup besides what the writing itself tells.

@@ -4,6 +4,8 @@ import Model
 /// the bytes. A value; ``ManifestWriter`` and ``ManifestReader`` are its two directions.
 package struct Manifest: Sendable {
     package static let fileName = "MANIFEST.mtree"
+    /// Begins lines that together are the whole metadata, in base64, where the metadata file withholds names.
+    static let metadataPrefix = "#metadata "
 
     /// What the folder really has where it could not hold what the source had.
     package struct Held: Sendable, Equatable {
@@ -29,6 +31,8 @@ package struct Manifest: Sendable {
     package var metadataDigest: SHA256Digest
     /// SHA-256 of all bytes before the last line. Finds damage, not forgery.
     package var seal: SHA256Digest
+    /// The bytes of the whole metadata, where the metadata file withholds names; else empty.
+    package var wholeMetadata: [UInt8] = []
 
     package init(
         table: EntryTable, held: [Int: Held], metadataSize: UInt64, metadataDigest: SHA256Digest, seal: SHA256Digest

@@ -18,6 +18,7 @@ package struct ManifestReader: ~Copyable {
     /// The first name of each group of hard links.
     private var firstOfGroup: [UInt32: Int] = [:]
     private var metadata: (size: UInt64, digest: SHA256Digest)?
+    private var wholeMetadata: [UInt8] = []
     private var hasRoot = false
     private var number = 0
     private var hash = SHA256()
@@ -64,8 +65,10 @@ package struct ManifestReader: ~Copyable {
         guard hasRoot, let metadata else {
             throw ManifestError(line: 0, message: "'.' or \(BackupMetadata.fileName) is not listed")
         }
-        return Manifest(
+        var manifest = Manifest(
             table: table, held: held, metadataSize: metadata.size, metadataDigest: metadata.digest, seal: seal)
+        manifest.wholeMetadata = wholeMetadata
+        return manifest
     }
 
     /// The last line's hash, without checking that it is right; nil if the last line is no seal.
@@ -98,6 +101,7 @@ package struct ManifestReader: ~Copyable {
             }
             if line.first == UInt8(ascii: "#") || line.isEmpty {
                 if extra != nil { throw error("a '#:' line without an entry") }
+                if line.starts(with: Manifest.metadataPrefix.utf8) { try takeMetadata(line) }
             } else {
                 try entry(line, extra)
             }
@@ -109,6 +113,13 @@ package struct ManifestReader: ~Copyable {
         scanned = extra == nil ? max(0, limit - used) : 0
         hash.update(UnsafeRawBufferPointer(rebasing: bytes[..<used]))
         return used
+    }
+
+    private mutating func takeMetadata(_ line: Text) throws(ManifestError) {
+        guard let bytes = Base64.decode(line.dropFirst(Manifest.metadataPrefix.utf8.count)),
+            wholeMetadata.count + bytes.count <= BackupMetadata.sizeLimit
+        else { throw error("a '\(Manifest.metadataPrefix)' line that cannot be read") }
+        wholeMetadata += bytes
     }
 
     private func parse(_ text: Text, isExtra: Bool) throws(ManifestError) -> ManifestLine {

@@ -5,12 +5,17 @@ import Model
 package struct ManifestWriter: ~Copyable {
     private let table: EntryTable
     private let held: [Int: Manifest.Held]
+    private let wholeMetadata: [UInt8]
     private var bytes: [UInt8] = []
     private var hash = SHA256()
     private static let flushSize = 1 << 20
+    /// Bytes of the metadata in a line; divisible by 3.
+    private static let metadataPiece = 3 << 14
 
-    package init(_ table: EntryTable, held: [Int: Manifest.Held]) {
+    /// `wholeMetadata`: see ``Manifest/wholeMetadata``.
+    package init(_ table: EntryTable, held: [Int: Manifest.Held], wholeMetadata: [UInt8] = []) {
         self.table = table
+        self.wholeMetadata = wholeMetadata
         self.held = held
         bytes.reserveCapacity(Self.flushSize + 65_536)
     }
@@ -23,6 +28,12 @@ package struct ManifestWriter: ~Copyable {
         for index in 0..<table.count {
             entry(index)
             if bytes.count >= Self.flushSize { try flush(to: sink) }
+        }
+        for start in stride(from: 0, to: wholeMetadata.count, by: Self.metadataPiece) {
+            let piece = wholeMetadata[start..<min(start + Self.metadataPiece, wholeMetadata.count)]
+            text(Manifest.metadataPrefix)
+            text(Base64.string(Array(piece)))
+            byte("\n")
         }
         text("./\(BackupMetadata.fileName) type=file size=\(metadata.count) sha256=")
         text("\(SHA256.digest(of: metadata).hex)\n./\(Manifest.fileName) type=file optional\n")

@@ -89,6 +89,7 @@ extension BackupMetadata.Details {
         [
             .init("time", .string(time.rfc3339)),
             .init("format", .string(format)),
+        ] + (isEncrypted ? [.init("encrypted", true)] : []) + [
             .init("host", .string(host)),
             .init("tool_version", .string(toolVersion)),
             .init("trigger", .string(trigger.rawValue)),
@@ -130,6 +131,8 @@ extension BackupMetadata.Details {
         isFull = fields.value["full"]?.boolValue ?? false
         lastFull = fields.value["last_full"]?.stringValue.flatMap { LocalTime(rfc3339: $0) }
         milliseconds = try fields.number("milliseconds")
+        isEncrypted = fields.value["encrypted"]?.boolValue ?? false
+        if isEncrypted, skipped.isEmpty { isIncompleteElsewhere = fields.value["incomplete"]?.boolValue ?? false }
         guard isIncomplete == fields.value["incomplete"]?.boolValue else {
             throw MetadataError("'incomplete' contradicts 'skipped'")
         }

@@ -17,6 +17,7 @@ enum RestoreByHand {
 
              a folder:   cp -a NAME/. /path/to/the/app/
              a zip:      unzip NAME.zip -d /path/to/the/app/        (7z x, bsdtar -xf and Windows do as well)
+             encrypted:  7z x NAME.zip -o/path/to/the/app/          (asks for the password; unzip cannot read it)
 
            As root owners come back too (with unzip: unzip -X).
 

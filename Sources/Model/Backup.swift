@@ -52,6 +52,8 @@ public struct Backup: Sendable {
     public var state: State
     /// Whether something could not be read when it was made.
     public var isIncomplete: Bool
+    /// Whether only its password opens it.
+    public var isEncrypted = false
     /// Entries; nil where nothing tells.
     public var entries: Int?
     /// Bytes of all files, as if nothing were shared; nil where nothing tells.

@@ -15,6 +15,8 @@ public struct BackupError: Error, Sendable {
         case locked
         /// The backup is damaged.
         case damaged
+        /// The backup is encrypted, and the password is missing or wrong.
+        case wrongPassword = "wrong_password"
         /// The plan may not be carried out; nothing was changed.
         case refused
         /// There is no room.

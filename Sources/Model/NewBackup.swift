@@ -5,6 +5,8 @@ public struct NewBackup: Sendable {
     public var trigger: BackupTrigger
     public var tags: [String]
     public var isFull: Bool
+    /// What it is encrypted with, if it is.
+    public var password: Password?
 
     public init(
         name: BackupName, time: LocalTime, trigger: BackupTrigger = .manual, tags: [String] = [], isFull: Bool = false

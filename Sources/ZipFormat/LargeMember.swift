@@ -41,11 +41,16 @@ final class LargeMember: Sendable {
     private let planned: EntryRecord
     private let state = Monitor(State())
     private let hash = Mutex(SHA256())
+    /// Encrypts pieces when they are in their order.
+    private let cipher: Mutex<AE2Cipher?>
+    private let isEncrypted: Bool
 
-    init(_ index: Int, _ plan: SourcePlan, _ run: RunContext) {
+    init(_ index: Int, _ plan: SourcePlan, _ run: RunContext, _ password: Password?) {
         self.index = index
         self.plan = plan
         self.run = run
+        cipher = Mutex(password.map { AE2Cipher($0) })
+        isEncrypted = password != nil
         path = plan.table.path(of: index)
         planned = plan.table[index]
         let size = UInt64(ZipPacking.pieceSize)
@@ -75,12 +80,14 @@ final class LargeMember: Sendable {
             header.method = state.withLock { $0.method }
             header.isLarge = planned.size >= ZipMemberHeader.largeFrom
             header.isOpenEnded = true
+            header.isEncrypted = isEncrypted
             part.add(header)
         }
         let start = part.bytes.count
         try append(bytes, checksum, isLast: piece == pieces - 1, &worker, to: &part)
         let made = part.bytes.count - start
         state.withLock { $0.compressed += UInt64(made) }
+        if isEncrypted { part.inTurn = { self.encrypt(&$0, from: start, piece) } }
         guard piece == pieces - 1 else { return (part, []) }
         let filled = finish(file)
         part.ends = { self.header() }
@@ -199,6 +206,22 @@ final class LargeMember: Sendable {
         return end
     }
 
+    /// Encrypts what of `bytes` is the member's data, from `start` on. Before the first piece stand salt and verifier, behind
+    /// the last the tag.
+    private func encrypt(_ bytes: inout [UInt8], from start: Int, _ piece: Int) {
+        cipher.withLock { cipher in
+            guard let cipher else { return }
+            var start = start
+            if piece == 0 {
+                let salt = AE2Cipher.freshSalt()
+                bytes.insert(contentsOf: salt + cipher.begin(salt: salt), at: start)
+                start += AE2Cipher.saltSize + AE2Cipher.verifierSize
+            }
+            bytes.withUnsafeMutableBytes { cipher.encrypt(UnsafeMutableRawBufferPointer(rebasing: $0[start...])) }
+            if piece == pieces - 1 { bytes += cipher.finish() }
+        }
+    }
+
     // MARK: The end
 
     private func finish(_ shared: SharedFile?) -> ZipFilled {
@@ -243,7 +266,9 @@ final class LargeMember: Sendable {
             var header = ZipMemberHeader(plan.table, index, record, run.clock)
             header.method = state.method
             header.isLarge = planned.size >= ZipMemberHeader.largeFrom
+            header.isEncrypted = isEncrypted
             (header.checksum, header.size, header.compressed) = (state.checksum, state.size, state.compressed)
+            if isEncrypted { header.compressed += UInt64(AE2Cipher.overhead) }
             return header
         }
     }

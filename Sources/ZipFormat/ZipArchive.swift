@@ -12,6 +12,8 @@ struct ZipPart: Sendable {
     /// What ends with this part: the large member whose local header was written before.
     /// Nil if it could not be read to its end, and is to be left out.
     var ends: (@Sendable () -> ZipMemberHeader?)?
+    /// What becomes of `bytes` when all parts before are written.
+    var inTurn: (@Sendable (inout [UInt8]) -> Void)?
 }
 
 /// An archive that is being written. Parts come from several threads in any order and are written in theirs; a thread that is
@@ -92,7 +94,13 @@ final class ZipArchive: Sendable {
 
     private static func write(_ part: ZipPart, to output: inout Output) throws {
         let start = output.file.size
-        try output.file.write(part.bytes)
+        if let inTurn = part.inTurn {
+            var bytes = part.bytes
+            inTurn(&bytes)
+            try output.file.write(bytes)
+        } else {
+            try output.file.write(part.bytes)
+        }
         for (header, at) in part.members {
             if header.isOpenEnded {
                 output.largeAt = start + UInt64(at)
@@ -178,6 +186,9 @@ enum ZipSeal {
     static let length = prefix.utf8.count + 64
 
     static func comment(_ digest: SHA256Digest) -> [UInt8] { Array((prefix + digest.hex).utf8) }
+
+    /// What is wrong if the bytes have another hash.
+    static let broken = "the zip's bytes are not those that its comment seals"
 
     static func read(_ comment: some Collection<UInt8>) -> SHA256Digest? {
         guard comment.count == length, comment.starts(with: prefix.utf8) else { return nil }

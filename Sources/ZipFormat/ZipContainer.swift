@@ -41,6 +41,16 @@ package struct ZipContainer: Container {
         }
     }
 
+    package func findingsWithoutPassword(of name: BackupName, isWhole: Bool) throws -> [Finding] {
+        do {
+            let file = try ZipFile(try OpenFile(fileName(name), in: directory))
+            let isWrong = try isWhole && !file.isSealed(stop: run.stop)
+            return isWrong ? [Finding(.damage, name.text, ZipSeal.broken)] : []
+        } catch let error as ZipError {
+            return [Finding(.damage, name.text, error.description)]
+        }
+    }
+
     // MARK: Listing
 
     package func backups() throws -> BackupListing {
@@ -108,6 +118,9 @@ package struct ZipContainer: Container {
     }
 
     private func fill(_ backup: inout Backup, fromOther opened: consuming OpenFile) throws {
+        // Of those that end otherwise than ours none is encrypted and right: no password is asked for.
+        var surroundings = surroundings
+        surroundings.password = { _ in nil }
         let contents = try ZipContents(checking: opened, backup.name.text, surroundings)
         backup.take(contents.metadata)
         if contents.metadata.details == nil { backup.origin = contents.isPlain ? .plain : .original }

@@ -19,7 +19,10 @@ package struct ZipContents: BackupContents {
     let file: ZipFile
     /// The member of each entry of the table; -1 for directories that no member is for.
     let members: [Int32]
+    /// Where it is encrypted.
+    let password: Password?
 
+    package var isEncrypted: Bool { password != nil }
     package var format: BackupFormat { .zip }
 
     /// What is needed of the outside to make sense of a zip of others.
@@ -29,6 +32,9 @@ package struct ZipContents: BackupContents {
         /// Whether an entry of this name at the top belongs to an app. If none does, and there is but one directory, the app
         /// is in there.
         let isItem: @Sendable (EntryPath) -> Bool
+        /// The password of an encrypted zip, by its name; nil if there is none.
+        var password: @Sendable (String) throws -> Password? = { _ in nil }
+        var stop = StopFlag()
 
         package init(
             offset: @escaping @Sendable (Timestamp) -> Int, isItem: @escaping @Sendable (EntryPath) -> Bool
@@ -36,9 +42,15 @@ package struct ZipContents: BackupContents {
             self.offset = offset
             self.isItem = isItem
         }
+
+        package init(in run: RunContext, isItem: @escaping @Sendable (EntryPath) -> Bool) {
+            self.init(offset: run.clock.offset, isItem: isItem)
+            password = run.passwords.toRead
+            stop = run.stop
+        }
     }
 
-    /// Throws ``BackupError`` with code `damaged` or `refused`.
+    /// Throws ``BackupError`` with code `damaged`, `refused` or `wrongPassword`.
     package init(_ name: String, _ opened: consuming OpenFile, _ surroundings: Surroundings) throws {
         let isSealed = ZipSeal.read(try opened.readTail(ZipSeal.length)) != nil
         do {
@@ -63,12 +75,18 @@ package struct ZipContents: BackupContents {
         seal = parts.seal
         objections = parts.objections
         isPlain = parts.isPlain
+        password = parts.password
     }
 
     /// What is wrong with a zip, for people.
     /// `isSealed`: it is one of ours, in which there is nothing to refuse unless it is damaged.
     static func told(_ error: any Error, _ name: String, isSealed: Bool) -> any Error {
         switch error {
+        case let error as ZipError where error.kind == .password:
+            BackupError(
+                .wrongPassword, "the backup '\(name)' cannot be read: \(error)",
+                advice:
+                    "Give its password with --password-file FILE, or name that file in CHASTIPI_BACKUP_PASSWORD_FILE")
         case let error as ZipError where error.kind == .refused && !isSealed:
             BackupError(
                 .refused, "the zip '\(name)' cannot be used: \(error)",
@@ -90,7 +108,7 @@ final class ZipReader: ContentReader {
 
     init(_ contents: ZipContents, stop: StopFlag) {
         self.contents = contents
-        reader = ZipMemberReader(contents.file, stop: stop)
+        reader = ZipMemberReader(contents.file, contents.password, stop: stop)
     }
 
     private static let hole = 1 << 16

@@ -37,13 +37,13 @@ extension ZipContainer {
             let file = try NewFile(partial.temporaryName, in: directory)
             try directory.giveToOwner(file.descriptor)
             let archive = ZipArchive(file)
-            let packed = try ZipPacking(plan: plan, pool: pool, run: run).pack(into: archive)
+            let packed = try ZipPacking(plan: plan, pool: pool, run: run, password: new.password).pack(into: archive)
             var metadata = BackupMetadata(
                 backupName: new.name.text, time: new.time, items: recording.items,
                 excludedItems: recording.excludedItems, details: recording.details)
             metadata.format = .zip
             fill(&metadata, from: packed, as: new, archive, since: began)
-            try addManifest(packed.table, metadata, to: archive)
+            try addManifest(packed.table, metadata, new.password, to: archive)
             let seal = try archive.finish(
                 reading: try OpenFile(partial.temporaryName, in: directory), stop: run.stop)
             try run.stop.check()
@@ -64,6 +64,7 @@ extension ZipContainer {
         details.trigger = new.trigger
         details.tags = new.tags
         details.isFull = true
+        details.isEncrypted = new.password != nil
         details.skipped = packed.skipped.sorted { $0.path < $1.path }
         details.count(packed.table)
         details.bytesWritten = archive.size
@@ -73,15 +74,22 @@ extension ZipContainer {
     }
 
     /// The manifest, and as the last member the metadata: so that a listing finds it by reading the tail alone.
-    private func addManifest(_ table: EntryTable, _ metadata: BackupMetadata, to archive: ZipArchive) throws {
-        let metadataBytes = metadata.encoded()
+    /// With a password the manifest is encrypted, and the metadata withholds names.
+    private func addManifest(
+        _ table: EntryTable, _ metadata: BackupMetadata, _ password: Password?, to archive: ZipArchive
+    ) throws {
+        let metadataBytes = (password == nil ? metadata : metadata.withheld).encoded()
+        let whole = password == nil ? [] : metadata.encoded()
         var manifest: [UInt8] = []
         // Growing would need twice the room for a moment.
         manifest.reserveCapacity(table.count * 256)
-        _ = try ManifestWriter(table, held: [:]).write(metadata: metadataBytes) { manifest += $0 }
+        _ = try ManifestWriter(table, held: [:], wholeMetadata: whole).write(metadata: metadataBytes) { manifest += $0 }
         var part = ZipPart()
         var deflate = Deflate(level: 7)
-        for (name, bytes) in [(Manifest.fileName, manifest), (BackupMetadata.fileName, metadataBytes)] {
+        let cipher = password.map { AE2Cipher($0) }
+        for (name, bytes, cipher) in [
+            (Manifest.fileName, manifest, cipher), (BackupMetadata.fileName, metadataBytes, nil),
+        ] {
             var header = ZipMemberHeader(
                 name: Array(name.utf8), mode: 0o100600, modified: metadata.time, user: 0, group: 0)
             header.size = UInt64(bytes.count)
@@ -89,9 +97,7 @@ extension ZipContainer {
                 header.checksum = CRC32.update(0, raw)
                 let packed = deflate.whole(raw)
                 header.method = packed == nil ? ZipMethod.stored : ZipMethod.deflated
-                header.compressed = UInt64(packed?.count ?? bytes.count)
-                part.add(header)
-                part.bytes += packed ?? bytes
+                (packed ?? bytes).withUnsafeBytes { part.add(header, $0, cipher) }
             }
         }
         try archive.add(part)

@@ -9,12 +9,15 @@ struct ZipError: Error, CustomStringConvertible {
         case damaged
         /// It is valid, and not accepted.
         case refused
+        /// The password is missing or wrong.
+        case password
     }
 
     let kind: Kind
     let description: String
 
     static func damaged(_ text: String) -> ZipError { ZipError(kind: .damaged, description: text) }
+    static func password(_ text: String) -> ZipError { ZipError(kind: .password, description: text) }
     static func refused(_ text: String) -> ZipError { ZipError(kind: .refused, description: text) }
 }
 
@@ -32,6 +35,8 @@ struct ZipMember: Sendable {
     var end: UInt64 = 0
     var host: UInt8
     var external: UInt32
+    /// From the extra field for WinZip's encryption.
+    var encryption: ZipEncryption?
     /// From the extra field for times.
     var modified: Int32?
     /// The name as the record has it.
@@ -288,6 +293,8 @@ extension ZipMember {
                 wants64 = [false, false, false]
             case ZipExtra.time where length >= 5 && bytes[start] & 1 != 0:
                 modified = Int32(bitPattern: bytes.number32(start + 1))
+            case ZipExtra.aes where encryption == nil:
+                encryption = ZipEncryption(bytes[start..<start + length])
             case ZipExtra.utf8Name where length > 5 && bytes[start] == 1:
                 let checksum = bytes[name].withContiguousStorageIfAvailable {
                     CRC32.update(0, UnsafeRawBufferPointer($0))

@@ -4,7 +4,10 @@ import Model
 /// What the two headers of a member that we write have in common.
 struct ZipMemberHeader: Sendable {
     var name: [UInt8]
+    /// How the content is compressed.
     var method = ZipMethod.stored
+    /// Then ``compressed`` counts ``AE2Cipher/overhead`` too, and no checksum is written.
+    var isEncrypted = false
     /// Type and permissions, as `st_mode` has them.
     var mode: UInt32
     var modified: LocalTime
@@ -24,7 +27,8 @@ struct ZipMemberHeader: Sendable {
 
     private var flags: UInt16 {
         let isPlain = name.allSatisfy { $0 < 0x80 }
-        return !isPlain && String(validating: name, as: UTF8.self) != nil ? ZipFlags.utf8.rawValue : 0
+        let text = !isPlain && String(validating: name, as: UTF8.self) != nil ? ZipFlags.utf8.rawValue : 0
+        return text | (isEncrypted ? ZipFlags.encrypted.rawValue : 0)
     }
 
     private var timeField: [UInt8] {
@@ -37,6 +41,8 @@ struct ZipMemberHeader: Sendable {
         field.append32(UInt32(bitPattern: seconds))
         return field
     }
+
+    private var encryptionField: [UInt8] { isEncrypted ? ZipEncryption(method: method).field : [] }
 
     /// Bytes of the local header with name and extra fields.
     var localBytes: [UInt8] {
@@ -53,6 +59,7 @@ struct ZipMemberHeader: Sendable {
             extra.append64(size)
             extra.append64(compressed)
         }
+        extra += encryptionField
         var bytes: [UInt8] = []
         bytes.reserveCapacity(ZipRecord.localSize + name.count + extra.count)
         bytes.append32(ZipRecord.local)
@@ -78,10 +85,11 @@ struct ZipMemberHeader: Sendable {
             extra.append16(UInt16(large.count))
             extra += large
         }
+        extra += encryptionField
         var bytes: [UInt8] = []
         bytes.reserveCapacity(ZipRecord.centralSize + name.count + extra.count)
         bytes.append32(ZipRecord.central)
-        bytes.append16(UInt16(ZipRecord.unix) << 8 | (large.isEmpty ? 20 : 45))
+        bytes.append16(UInt16(ZipRecord.unix) << 8 | version(needs64: !large.isEmpty))
         appendCommon(to: &bytes, isLarge: isLarge, needs64: !large.isEmpty)
         bytes.append16(UInt16(extra.count))
         // No comment, first disk, no internal attributes.
@@ -94,13 +102,16 @@ struct ZipMemberHeader: Sendable {
         return bytes
     }
 
+    /// Of the specification, times ten, that a reader needs.
+    private func version(needs64: Bool) -> UInt16 { isEncrypted ? 51 : (needs64 ? 45 : 20) }
+
     /// From "version needed" to the length of the name: the same in both.
     private func appendCommon(to bytes: inout [UInt8], isLarge: Bool, needs64: Bool? = nil) {
-        bytes.append16(needs64 ?? isLarge ? 45 : 20)
+        bytes.append16(version(needs64: needs64 ?? isLarge))
         bytes.append16(flags)
-        bytes.append16(method)
+        bytes.append16(isEncrypted ? ZipMethod.aes : method)
         bytes.append32(DOSTime.encode(modified))
-        bytes.append32(checksum)
+        bytes.append32(isEncrypted ? 0 : checksum)
         bytes.append32(isLarge ? ZipRecord.large32 : UInt32(truncatingIfNeeded: compressed))
         bytes.append32(isLarge ? ZipRecord.large32 : UInt32(truncatingIfNeeded: size))
         bytes.append16(UInt16(name.count))

@@ -17,8 +17,8 @@ struct ZipMemberMaker: Sendable {
             try run.stop.check()
             let record = plan.table[index]
             switch record.kind {
-            case .directory: add(header(index, record), [], to: &part)
-            case .link: add(header(index, record), plan.table.target(of: index), to: &part)
+            case .directory: part.add(header(index, record))
+            case .link: add(header(index, record), plan.table.target(of: index), worker.cipher, to: &part)
             default:
                 let entry = try pack(file: index, places, &worker, &part)
                 filled.append(entry)
@@ -32,13 +32,13 @@ struct ZipMemberMaker: Sendable {
     }
 
     /// Adds a member with data that is not compressed.
-    private func add(_ header: ZipMemberHeader, _ data: [UInt8], to part: inout ZipPart) {
+    private func add(_ header: ZipMemberHeader, _ data: [UInt8], _ cipher: AE2Cipher?, to part: inout ZipPart) {
         var header = header
         header.size = UInt64(data.count)
-        header.compressed = header.size
-        header.checksum = data.withUnsafeBytes { CRC32.update(0, $0) }
-        part.add(header)
-        part.bytes += data
+        data.withUnsafeBytes { data in
+            header.checksum = CRC32.update(0, data)
+            part.add(header, data, cipher)
+        }
     }
 
     private func pack(
@@ -61,16 +61,12 @@ struct ZipMemberMaker: Sendable {
         var header = header(index, record)
         header.checksum = CRC32.update(0, bytes)
         header.size = record.size
-        header.compressed = record.size
         let compressed = worker.compress(bytes)
-        if let compressed {
-            header.method = ZipMethod.deflated
-            header.compressed = UInt64(compressed)
-        }
-        part.add(header)
-        part.bytes +=
+        if compressed != nil { header.method = ZipMethod.deflated }
+        let data =
             compressed.map { UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(worker.output.bytes)[..<$0]) }
             ?? bytes
+        part.add(header, data, worker.cipher)
         filled.record = record
         filled.extended = read.extended
         filled.skipped = read.isStable ? nil : .changing(plan.table.path(of: index))

@@ -7,6 +7,10 @@ import Workers
 final class ZipMemberReader {
     private let file: ZipFile
     private let stop: StopFlag
+    /// Where the zip is encrypted.
+    private let cipher: AE2Cipher?
+    /// Whether what is read is to be decrypted.
+    private var isDecrypting = false
     private let input = Buffer(size: 1 << 18)
     private let output = Buffer(size: 1 << 18)
     private var inflate = Inflate()
@@ -15,16 +19,20 @@ final class ZipMemberReader {
     private static let wholeSize = 1 << 20
     private var whole: [UInt8] = []
 
-    init(_ file: ZipFile, stop: StopFlag) {
+    init(_ file: ZipFile, _ password: Password? = nil, stop: StopFlag) {
         self.file = file
         self.stop = stop
+        cipher = password.map { AE2Cipher($0) }
     }
 
     /// Passes all bytes of a member to `each`. Throws ``ZipError`` where the zip is not as it must be.
     func read(_ member: ZipMember, _ each: (UnsafeRawBufferPointer) throws -> Void) throws {
         let shown = file.directory.shown(member)
         try Self.accept(member, shown)
-        let data = try checkLocalHeader(member, shown)
+        let start = try checkLocalHeader(member, shown)
+        isDecrypting = member.isAES
+        defer { isDecrypting = false }
+        let data = member.isAES ? try beginDecrypting(member, at: start, shown) : start
         var checksum: UInt32 = 0
         var made: UInt64 = 0
         func pass(_ bytes: UnsafeRawBufferPointer) throws {
@@ -32,13 +40,13 @@ final class ZipMemberReader {
             guard made <= member.size else {
                 throw ZipError.damaged("the member \(shown) holds more than its size says")
             }
-            checksum = CRC32.update(checksum, bytes)
+            if !member.isAES { checksum = CRC32.update(checksum, bytes) }
             try each(bytes)
         }
         do {
-            switch member.method {
+            switch member.contentMethod {
             case ZipMethod.stored: try readStored(member, data, pass)
-            case _ where member.size <= UInt64(Self.wholeSize) && member.compressed <= UInt64(input.bytes.count):
+            case _ where member.size <= UInt64(Self.wholeSize) && member.contentSize <= UInt64(input.bytes.count):
                 try readWhole(member, data, pass)
             default: try readStream(member, data, pass)
             }
@@ -46,6 +54,7 @@ final class ZipMemberReader {
             throw ZipError.damaged("the member \(shown): \(error)")
         }
         guard made == member.size else { throw ZipError.damaged("the member \(shown) holds less than its size says") }
+        if member.isAES { try checkTag(at: data + member.contentSize, shown) }
         guard checksum == member.checksum else {
             throw ZipError.damaged("the content of \(shown) does not match its CRC")
         }
@@ -56,15 +65,27 @@ final class ZipMemberReader {
         if !member.flags.isDisjoint(with: [.strongEncryption, .hiddenHeaders]) {
             throw .refused("the member \(shown) is encrypted in a way that is not supported")
         }
-        if member.flags.contains(.encrypted) {
-            throw .refused("the member \(shown) is encrypted, which is not supported yet")
+        if member.isEncrypted, !member.isAES {
+            throw .refused("the member \(shown) is encrypted with ZipCrypto, which is not supported: it is broken")
+        }
+        if member.isAES {
+            guard let encryption = member.encryption else {
+                throw .damaged("the member \(shown) does not say how it is encrypted")
+            }
+            guard encryption.isKnown else {
+                throw .refused("the member \(shown) is encrypted, but not with AE-2 and 256 bits")
+            }
+            guard member.compressed >= UInt64(AE2Cipher.overhead), member.checksum == 0 else {
+                throw .damaged("the member \(shown) is not as an encrypted member is")
+            }
         }
         if member.flags.contains(.patch) { throw .refused("the member \(shown) is a patch") }
-        guard [ZipMethod.stored, ZipMethod.deflated].contains(member.method) else {
+        guard [ZipMethod.stored, ZipMethod.deflated].contains(member.contentMethod) else {
             throw .refused(
-                "the member \(shown) is compressed with \(ZipMethod.name(member.method)), which is not supported")
+                "the member \(shown) is compressed with \(ZipMethod.name(member.contentMethod)), which is not supported"
+            )
         }
-        if member.method == ZipMethod.stored, member.size != member.compressed {
+        if member.contentMethod == ZipMethod.stored, member.size != member.contentSize {
             throw .damaged("the member \(shown) is stored and has two sizes")
         }
         // No deflate stream makes more than 1032 bytes of one (RFC 1951: 258 bytes need two bits).
@@ -91,7 +112,8 @@ final class ZipMemberReader {
         let extra = try file.bytes(at: member.offset + UInt64(count), count: Int(head.number16(28)))
         let data = member.offset + UInt64(count) + UInt64(head.number16(28))
         guard extra.count == Int(head.number16(28)) else { throw contradiction }
-        let (size, compressed, is64) = try sizes(head, extra, contradiction)
+        let (size, compressed, is64, encryption) = try fields(head, extra, contradiction)
+        guard !member.isAES || encryption == member.encryption else { throw contradiction }
         let checksum = head.number32(14)
         let rest = data <= member.end ? member.end - data : 0
         guard data <= member.end, rest >= member.compressed else {
@@ -113,13 +135,14 @@ final class ZipMemberReader {
         return data
     }
 
-    private func sizes(
+    private func fields(
         _ head: [UInt8], _ extra: [UInt8], _ contradiction: ZipError
-    ) throws(ZipError) -> (size: UInt64, compressed: UInt64, is64: Bool) {
+    ) throws(ZipError) -> (size: UInt64, compressed: UInt64, is64: Bool, encryption: ZipEncryption?) {
         var compressed = UInt64(head.number32(18))
         var size = UInt64(head.number32(22))
         var at = 0
         var is64 = false
+        var encryption: ZipEncryption?
         while at + 4 <= extra.count {
             let (kind, length) = (extra.number16(at), Int(extra.number16(at + 2)))
             guard at + 4 + length <= extra.count else { throw contradiction }
@@ -132,9 +155,10 @@ final class ZipMemberReader {
                     position += 8
                 }
             }
+            if kind == ZipExtra.aes, encryption == nil { encryption = ZipEncryption(extra[at + 4..<at + 4 + length]) }
             at += 4 + length
         }
-        return (size, compressed, is64)
+        return (size, compressed, is64, encryption)
     }
 
     /// With or without a signature, with numbers of 32 or 64 bits: what is there must be one of them, whole.
@@ -157,15 +181,56 @@ final class ZipMemberReader {
         }
     }
 
+    // MARK: Encryption
+
+    /// Whether the password is that of a member: its tag fits. Nothing is decrypted.
+    func isRight(for member: ZipMember) throws -> Bool {
+        let shown = file.directory.shown(member)
+        try Self.accept(member, shown)
+        let start = try checkLocalHeader(member, shown)
+        guard let cipher, let data = try derive(cipher, at: start) else { return false }
+        var done: UInt64 = 0
+        while done < member.contentSize {
+            try stop.check()
+            let bytes = try piece(at: data + done, upTo: member.contentSize - done)
+            cipher.update(bytes)
+            done += UInt64(bytes.count)
+        }
+        return try cipher.finish() == file.bytes(at: data + done, count: AE2Cipher.tagSize)
+    }
+
+    /// Returns where the ciphertext is.
+    private func beginDecrypting(_ member: ZipMember, at start: UInt64, _ shown: String) throws -> UInt64 {
+        guard let cipher, let data = try derive(cipher, at: start) else {
+            throw ZipError.damaged("the member \(shown) has another password than the manifest")
+        }
+        return data
+    }
+
+    /// Derives the keys of the member whose salt is at `start`. Returns where its ciphertext is; nil if the password is wrong.
+    private func derive(_ cipher: AE2Cipher, at start: UInt64) throws -> UInt64? {
+        let size = AE2Cipher.saltSize + AE2Cipher.verifierSize
+        let head = try file.bytes(at: start, count: size)
+        guard head.count == size else { throw ZipError.damaged("it is cut off") }
+        let verifier = cipher.begin(salt: Array(head[..<AE2Cipher.saltSize]))
+        return head[AE2Cipher.saltSize...].elementsEqual(verifier) ? start + UInt64(size) : nil
+    }
+
+    private func checkTag(at offset: UInt64, _ shown: String) throws {
+        guard try cipher?.finish() == file.bytes(at: offset, count: AE2Cipher.tagSize) else {
+            throw ZipError.damaged("the content of \(shown) does not match its authentication code")
+        }
+    }
+
     // MARK: Data
 
     private func readStored(
         _ member: ZipMember, _ start: UInt64, _ pass: (UnsafeRawBufferPointer) throws -> Void
     ) throws {
         var done: UInt64 = 0
-        while done < member.compressed {
+        while done < member.contentSize {
             try stop.check()
-            let bytes = try piece(at: start + done, upTo: member.compressed - done)
+            let bytes = try piece(at: start + done, upTo: member.contentSize - done)
             try pass(bytes)
             done += UInt64(bytes.count)
         }
@@ -175,8 +240,8 @@ final class ZipMemberReader {
         _ member: ZipMember, _ start: UInt64, _ pass: (UnsafeRawBufferPointer) throws -> Void
     ) throws {
         try stop.check()
-        let bytes = try piece(at: start, upTo: member.compressed)
-        guard bytes.count == Int(member.compressed) else { throw ZipError.damaged("it is cut off") }
+        let bytes = try piece(at: start, upTo: member.contentSize)
+        guard bytes.count == Int(member.contentSize) else { throw ZipError.damaged("it is cut off") }
         if whole.isEmpty { whole = [UInt8](repeating: 0, count: Self.wholeSize) }
         try whole.withUnsafeMutableBytes { buffer in
             let target = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(member.size)])
@@ -192,7 +257,7 @@ final class ZipMemberReader {
         var done: UInt64 = 0
         while true {
             try stop.check()
-            var bytes = try piece(at: start + done, upTo: member.compressed - done)
+            var bytes = try piece(at: start + done, upTo: member.contentSize - done)
             done += UInt64(bytes.count)
             while true {
                 let (taken, made) = try stream.step(bytes, into: output.bytes)
@@ -201,12 +266,12 @@ final class ZipMemberReader {
                 if stream.isFinished || taken == 0 && made == 0 || bytes.isEmpty && made < output.bytes.count { break }
             }
             if stream.isFinished {
-                guard bytes.isEmpty, done == member.compressed else {
+                guard bytes.isEmpty, done == member.contentSize else {
                     throw InflateError("bytes follow its compressed data")
                 }
                 return
             }
-            if done == member.compressed { throw InflateError("its compressed data is cut off") }
+            if done == member.contentSize { throw InflateError("its compressed data is cut off") }
         }
     }
 
@@ -215,6 +280,7 @@ final class ZipMemberReader {
         guard size > 0 else { return UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(input.bytes)[..<0]) }
         let read = try file.read(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: input.bytes[..<size]))
         guard read == size else { throw ZipError.damaged("it is cut off") }
+        if isDecrypting { cipher?.decrypt(UnsafeMutableRawBufferPointer(rebasing: input.bytes[..<size])) }
         return UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(input.bytes)[..<size])
     }
 

@@ -29,12 +29,14 @@ struct ZipPacking {
     let plan: SourcePlan
     let pool: ThreadPool
     let run: RunContext
+    /// What members are encrypted with.
+    var password: Password?
 
     func pack(into archive: ZipArchive) throws -> Packed {
         let work = try workList()
         let total = (0..<plan.table.count).lazy.map { plan.table[$0].size }.saturatingSum()
         let meter = ProgressMeter(.saving, entries: plan.table.count, bytes: total, in: run)
-        let workers = PerWorker(pool) { ZipWorker(plan.makeStoredReader(stop: run.stop)) }
+        let workers = PerWorker(pool) { ZipWorker(plan.makeStoredReader(stop: run.stop), password) }
         let packed = Monitor(Progress(packed: Packed(table: plan.table, skipped: plan.skipped)))
         let maker = ZipMemberMaker(plan: plan, run: run)
         do {
@@ -81,7 +83,7 @@ struct ZipPacking {
             if record.kind == .file && record.size > UInt64(Self.pieceSize) {
                 close(at: index)
                 start = index + 1
-                let member = LargeMember(index, plan, run)
+                let member = LargeMember(index, plan, run, password)
                 for piece in 0..<member.pieces { work.append(.piece(member, number: piece)) }
                 continue
             }
@@ -154,9 +156,12 @@ struct ZipWorker: ~Copyable {
     var proof = InflateStream()
     /// Where a backup is copied.
     let stored: (any ContentReader)?
+    /// Where members are encrypted.
+    let cipher: AE2Cipher?
 
-    init(_ stored: sending (any ContentReader)? = nil) {
+    init(_ stored: sending (any ContentReader)? = nil, _ password: Password? = nil) {
         self.stored = stored
+        cipher = password.map { AE2Cipher($0) }
         output = Buffer(size: deflate.bound(ZipPacking.pieceSize) + 16)
     }
 

@@ -12,6 +12,8 @@ struct ZipParts {
     private(set) var seal: SHA256Digest?
     private(set) var objections: [String] = []
     private(set) var isPlain = false
+    /// Of an encrypted zip: right for its manifest.
+    private(set) var password: Password?
 
     private static let manifestName = Array(Manifest.fileName.utf8)
     private static let metadataName = Array(BackupMetadata.fileName.utf8)
@@ -22,13 +24,17 @@ struct ZipParts {
         let endsAsOurs =
             all.count >= 2 && file.directory.name(all[all.count - 2]).elementsEqual(Self.manifestName)
             && file.directory.name(all[all.count - 1]).elementsEqual(Self.metadataName)
+        if try Self.isEncrypted(file.directory, hasManifest: seal != nil && endsAsOurs) {
+            password = try Self.password(file, name, surroundings)
+        }
         if seal != nil || endsAsOurs {
             guard endsAsOurs else { throw ZipError.damaged("it does not end with manifest and metadata") }
-            let reader = ZipMemberReader(file, stop: StopFlag())
+            let reader = ZipMemberReader(file, password, stop: surroundings.stop)
             manifest = try Self.manifest(all[all.count - 2], reader, entryLimit: all.count - 1)
             let bytes = try reader.bytes(all[all.count - 1], limit: UInt64(BackupMetadata.sizeLimit))
             metadata = try Self.metadata(bytes)
             try Self.check(manifest, lists: bytes)
+            metadata = try Self.whole(metadata, manifest, isEncrypted: password != nil)
             table = manifest?.table ?? EntryTable(root: EntryRecord(kind: .directory))
             if metadata.format == .zip {
                 guard seal != nil else { throw ZipError.damaged("the comment that seals it is missing or damaged") }
@@ -43,6 +49,53 @@ struct ZipParts {
         table = tree.table
         members = tree.members
         try take(tree, file, surroundings)
+    }
+
+    /// Whether it is encrypted: then all that holds data is but the metadata, and the manifest decides on the password.
+    private static func isEncrypted(_ directory: ZipDirectory, hasManifest: Bool) throws(ZipError) -> Bool {
+        let all = directory.members
+        guard all.contains(where: \.isAES) else { return false }
+        guard hasManifest, all[all.count - 2].isAES else {
+            throw .damaged("members of it are encrypted, and there is no sealed and encrypted \(Manifest.fileName)")
+        }
+        for member in all.dropLast() where !member.isAES {
+            guard directory.name(member).last == UInt8(ascii: "/"), member.size == 0, member.compressed == 0 else {
+                throw .damaged("the member \(directory.shown(member)) is not encrypted, and others are")
+            }
+        }
+        guard !all[all.count - 1].isEncrypted else { throw .damaged("\(BackupMetadata.fileName) is encrypted") }
+        return true
+    }
+
+    /// The password, if it is right.
+    private static func password(
+        _ file: ZipFile, _ name: String, _ surroundings: ZipContents.Surroundings
+    ) throws -> Password {
+        guard let password = try surroundings.password(name) else {
+            throw ZipError.password("it is encrypted, and no password was given")
+        }
+        let manifest = file.directory.members[file.directory.members.count - 2]
+        guard try ZipMemberReader(file, password, stop: surroundings.stop).isRight(for: manifest) else {
+            // Where the bytes are not those that were written, nothing is known of the password.
+            guard try file.isSealed(stop: surroundings.stop) else { throw ZipError.damaged(ZipSeal.broken) }
+            throw ZipError.password("the password is wrong")
+        }
+        return password
+    }
+
+    /// Where the metadata withholds names, the whole of it is in the manifest.
+    private static func whole(
+        _ metadata: BackupMetadata, _ manifest: Manifest?, isEncrypted: Bool
+    ) throws -> BackupMetadata {
+        guard (metadata.details?.isEncrypted ?? false) == isEncrypted else {
+            throw ZipError.damaged("\(BackupMetadata.fileName) is wrong about whether it is encrypted")
+        }
+        guard isEncrypted, let manifest else { return metadata }
+        let whole = try Self.metadata(manifest.wholeMetadata)
+        guard metadata.format == .zip, whole.format == .zip, whole.details?.isEncrypted == true else {
+            throw ZipError.damaged("the metadata in \(Manifest.fileName) is not that of an encrypted zip")
+        }
+        return whole
     }
 
     /// A zip of others: perhaps of a backup folder, ours or the original's.

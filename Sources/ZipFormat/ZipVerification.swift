@@ -16,9 +16,9 @@ extension ZipContents {
 extension ZipContents {
     /// Headers have no hashes of their own, nor have directories and links: the seal alone covers them.
     package func checkRest(stop: StopFlag) throws {
-        guard let seal else { return }
+        guard seal != nil else { return }
         do {
-            guard try isSealed(by: seal, stop: stop) else { throw ZipError.damaged(ZipVerification.broken) }
+            guard try file.isSealed(stop: stop) else { throw ZipError.damaged(ZipSeal.broken) }
         } catch {
             throw Self.told(error, name, isSealed: true)
         }
@@ -27,22 +27,25 @@ extension ZipContents {
         }
     }
 
-    /// Whether the hash of all bytes before the comment is `seal`.
-    fileprivate func isSealed(by seal: SHA256Digest, stop: StopFlag) throws -> Bool {
+}
+
+extension ZipFile {
+    /// Whether the hash of all bytes before the comment is the one in the comment.
+    func isSealed(stop: StopFlag) throws -> Bool {
         let buffer = Buffer(size: 1 << 20)
         var hash = SHA256()
         var position: UInt64 = 0
-        let end = file.directory.end.commentAt
+        let end = directory.end.commentAt
         while position < end {
             try stop.check()
             let size = Int(min(UInt64(buffer.bytes.count), end - position))
             let piece = UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[..<size])
-            let count = try file.read(at: position, into: piece)
+            let count = try read(at: position, into: piece)
             if count == 0 { break }
             hash.update(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(piece)[..<count]))
             position += UInt64(count)
         }
-        return hash.finish() == seal
+        return hash.finish() == ZipSeal.read(directory.end.comment)
     }
 }
 
@@ -59,12 +62,12 @@ private struct ZipVerification {
         let entries = chosen.sorted { table[$0].size > table[$1].size }
         let total = entries.lazy.map { table[$0].size }.saturatingSum()
         let meter = ProgressMeter(.verifying, entries: entries.count, bytes: total, in: run)
-        let readers = PerWorker(pool) { ZipMemberReader(contents.file, stop: run.stop) }
+        let readers = PerWorker(pool) { ZipMemberReader(contents.file, contents.password, stop: run.stop) }
         // The whole file is one more thing to read, beside the members.
-        let sealed = isWhole ? contents.seal : nil
+        let isSealChecked = isWhole && contents.seal != nil
         let findings = try pool.map(entries.count + 1) { worker, number in
             try run.stop.check()
-            if number == 0 { return try sealed.map { try checkSeal($0) } ?? [] }
+            if number == 0 { return isSealChecked ? try checkSeal() : [] }
             let index = entries[number - 1]
             let finding = try readers.with(worker) { reader in try check(index, reader) }
             meter.advance(entries: 1, bytes: table[index].size) { table.path(of: index) }
@@ -93,15 +96,14 @@ private struct ZipVerification {
         return findings
     }
 
-    private func checkSeal(_ seal: SHA256Digest) throws -> [Finding] {
+    private func checkSeal() throws -> [Finding] {
         do {
-            return try contents.isSealed(by: seal, stop: run.stop) ? [] : [Finding(.damage, contents.name, Self.broken)]
+            return try contents.file.isSealed(stop: run.stop)
+                ? [] : [Finding(.damage, contents.name, ZipSeal.broken)]
         } catch let error as DiskError {
             return [Finding(.damage, contents.name, "cannot be read: \(error.reason)")]
         }
     }
-
-    static let broken = "the zip's bytes are not those that its comment seals"
 
     private func check(_ index: Int, _ reader: ZipMemberReader) throws -> Finding? {
         let table = contents.table

@@ -29,7 +29,7 @@ enum Program {
             return report(parsing: error, arguments)
         }
         guard let verb = command as? any Verb else { return ExitStatus.usage }
-        let session = Session(verb.options)
+        let session = Session(verb.options, passwordFile: verb.passwordFile)
         do {
             return Terminal.status(after: try verb.run(in: session))
         } catch {
@@ -100,6 +100,7 @@ enum ExitStatus {
     static let failed: Int32 = 1
     static let usage: Int32 = 2
     static let incomplete: Int32 = 3
+    static let wrongPassword: Int32 = 12
     static let damaged: Int32 = 20
 
     static func of(_ error: BackupError) -> Int32 {
@@ -107,6 +108,7 @@ enum ExitStatus {
         case .usage: usage
         case .notFound: 10
         case .locked: 11
+        case .wrongPassword: wrongPassword
         case .damaged: damaged
         case .interrupted: 128 + (error.signal ?? SIGINT)
         case .configuration, .nameTaken, .refused, .noSpace, .system, .recoveryPending, .recoveryFailed,
@@ -125,7 +127,8 @@ struct RootCommand: ParsableCommand {
             and 'undo' takes it back.
 
             Exit statuses: 0 done; 1 failed, nothing was changed or it was taken back; 2 wrong usage; 3 done, but not \
-            everything could be read or kept; 10 no such backup; 11 locked by another run; 20 damage found; 129, 130, 143 \
+            everything could be read or kept; 10 no such backup; 11 locked by another run; 12 wrong or missing password; \
+            20 damage found; 129, 130, 143 \
             interrupted.
             """,
         version: ToolVersion.text,
@@ -139,6 +142,12 @@ struct RootCommand: ParsableCommand {
 /// One verb of the command line.
 protocol Verb: ParsableCommand {
     var options: SharedOptions { get }
+    /// The file that has the password, if one was named.
+    var passwordFile: String? { get }
     /// Returns the exit status.
     func run(in session: Session) throws -> Int32
+}
+
+extension Verb {
+    var passwordFile: String? { nil }
 }

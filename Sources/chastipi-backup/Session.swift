@@ -9,7 +9,7 @@ final class Session: Sendable {
     let progress: ProgressDisplay
     let run: RunContext
 
-    init(_ options: SharedOptions) {
+    init(_ options: SharedOptions, passwordFile: String?) {
         self.options = options
         let progress = ProgressDisplay(isQuiet: options.quiet, isVerbose: options.verbose, isJSON: options.json)
         self.progress = progress
@@ -17,6 +17,7 @@ final class Session: Sendable {
         Signals.pass(to: stop)
         run = RunContext(
             clock: SystemClock.clock, random: SystemRandom.bytes, stop: stop, threads: SystemClock.cores,
+            passwords: PasswordInput(file: passwordFile, stop: stop, progress: progress).source,
             report: { progress.show($0) })
     }
 
@@ -68,21 +69,9 @@ final class Session: Sendable {
         guard !yes, isTerminal else { return true }
         progress.clear()
         Terminal.ask("\(question) [y/N] ")
-        // Nothing has begun: a signal ends it here, and does not wait for an answer.
-        var input = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
-        while true {
-            let ready = poll(&input, 1, 100)
-            try checkStop()
-            if ready > 0 || ready < 0 && errno != EINTR { break }
-        }
+        try Terminal.waitForInput(run.stop)
         let answer = readLine(strippingNewline: true) ?? ""
         return ["y", "yes"].contains(answer.lowercased())
-    }
-
-    private func checkStop() throws {
-        if let signal = run.stop.reason {
-            throw BackupError(.interrupted, "interrupted; nothing was changed", signal: signal)
-        }
     }
 }
 

@@ -45,6 +45,24 @@ struct SharedOptions: ParsableArguments {
     }
 }
 
+/// For verbs that read backups.
+struct PasswordOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The password of an encrypted zip is this file's first line (else it is asked for).", valueName: "file"))
+    var passwordFile: String?
+}
+
+/// For verbs that write backups.
+struct EncryptionOptions: ParsableArguments {
+    @Flag(help: "Encrypt the zip, but for names and sizes; the password is asked for if no file has it.")
+    var encrypt = false
+
+    @OptionGroup var password: PasswordOptions
+
+    var isWanted: Bool { encrypt || password.passwordFile != nil }
+}
+
 /// For verbs that change something.
 struct ChangeOptions: ParsableArguments {
     @Flag(help: "Only say what would be done.")

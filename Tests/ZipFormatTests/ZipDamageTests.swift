@@ -15,15 +15,23 @@ final class ZipFixture {
     let bytes: [UInt8]
     private let test = TestRun()
     private let pool = ThreadPool(threads: 1)
+    /// What it is read with.
+    var password: Password?
 
-    init() throws {
+    init(password: String? = nil) throws {
+        self.password = password.flatMap { Password($0.utf8) }
         tree = try TemporaryTree()
         try tree.write("app/app.py", "the app, the app, the app, the app, the app, the app")
         try tree.write(entry("app/data/e\u{301}\u{fc}"), [])
         try tree.write(entry("app/data/random"), [0x3c, 0xff, 0x00, 0x17])
         try tree.makeLink(entry("app/link"), to: Array("data/random".utf8))
         let folder = tree.path + "/app"
-        let made = try Program.run(["zip", "--name", "z", "--item", ".", "--app", folder])
+        var arguments = ["zip", "--name", "z", "--item", ".", "--app", folder]
+        if let password {
+            try tree.write("password", password)
+            arguments += ["--password-file", tree.path + "/password"]
+        }
+        let made = try Program.run(arguments)
         guard made.status == 0 else { throw Program.UnexpectedAnswer(answer: made) }
         bytes = try tree.read(entry("app/backups/z.zip"))
         try tree.makeDirectory(entry("tried"))
@@ -40,9 +48,10 @@ final class ZipFixture {
 
     private func problems(in directory: Directory) throws -> [String] {
         let contents: ZipContents
+        var surroundings = ZipContents.Surroundings(offset: { _ in 0 }, isItem: { _ in true })
+        surroundings.password = { [password] _ in password }
         do {
-            contents = try ZipContents(
-                "x", try OpenFile("x.zip".utf8, in: directory), .init(offset: { _ in 0 }, isItem: { _ in true }))
+            contents = try ZipContents("x", try OpenFile("x.zip".utf8, in: directory), surroundings)
         } catch let error as BackupError {
             return [error.message]
         }

@@ -10,9 +10,9 @@ private let fuzzSeconds = ProcessInfo.processInfo.environment["CHASTIPI_FUZZ_SEC
 /// Reads zips that are changed at random, for as long as `make fuzz` says: whatever is in them, they are refused or read, and
 /// the process lives. Each is written to a file before it is read, so that one that kills the process is there afterwards.
 @Suite(.enabled(if: fuzzSeconds > 0, "make fuzz")) struct ZipFuzzTests {
-    /// Zips to begin with: ours, and those of a folder.
+    /// Zips to begin with: ours, encrypted and not, and those of a folder.
     private func seeds(_ fixture: ZipFixture) throws -> [[UInt8]] {
-        var seeds = [fixture.bytes]
+        var seeds = [fixture.bytes, try ZipFixture().bytes]
         guard let folder = ProcessInfo.processInfo.environment["CHASTIPI_FUZZ_SEEDS"] else { return seeds }
         for name in try FileManager.default.contentsOfDirectory(atPath: folder).sorted() {
             let file = URL(filePath: folder).appending(path: name)
@@ -23,7 +23,7 @@ private let fuzzSeconds = ProcessInfo.processInfo.environment["CHASTIPI_FUZZ_SEC
     }
 
     @Test func changedZipsAreRefusedOrRead() throws {
-        let fixture = try ZipFixture()
+        let fixture = try ZipFixture(password: "a password")
         let seeds = try seeds(fixture)
         var random = SeededRandom.printed(for: "changedZipsAreRefusedOrRead")
         let end = Date(timeIntervalSinceNow: Double(fuzzSeconds))

@@ -11,6 +11,7 @@ extension Backup {
         case .damaged(let what): words.append("damaged: \(what)")
         }
         if isIncomplete { words.append("incomplete") }
+        if isEncrypted { words.append("encrypted") }
         switch origin {
         case .ours: break
         case .original: words.append("original")
@@ -47,7 +48,8 @@ extension Backup {
             ("origin", .string(originName)),
             ("trigger", .string(trigger.rawValue)),
             ("tags", .array(tags.map { .string($0) })), ("state", .string(stateName)), ("verified", verified),
-            ("damage", damage), ("incomplete", .bool(isIncomplete)), ("entries", .optional(entries.map { UInt64($0) })),
+            ("damage", damage), ("incomplete", .bool(isIncomplete)), ("encrypted", .bool(isEncrypted)),
+            ("entries", .optional(entries.map { UInt64($0) })),
             ("bytes", .optional(bytes)), ("bytes_alone", .optional(bytesAlone)),
             ("items_backed_up", .array(items.map { JSONOutput.text(of: $0) })),
             ("excluded_items", .array(excludedItems.map { .string($0) })),

@@ -1,4 +1,5 @@
 import Glibc
+import Model
 import Synchronization
 
 /// Writes lines. A reader that went away (`list | head -1`) ends the output, not the run.
@@ -18,6 +19,18 @@ enum Terminal {
     static func complain(_ line: String) { write(line + "\n", to: 2) }
 
     static func ask(_ question: String) { write(question, to: 2) }
+
+    /// Until there is an answer. Nothing has begun: a signal ends it here, and does not wait for one.
+    static func waitForInput(_ stop: StopFlag) throws {
+        var input = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
+        while true {
+            let ready = poll(&input, 1, 100)
+            if let signal = stop.reason {
+                throw BackupError(.interrupted, "interrupted; nothing was changed", signal: signal)
+            }
+            if ready > 0 || ready < 0 && errno != EINTR { return }
+        }
+    }
 
     static func write(_ text: String, to descriptor: Int32) {
         var bytes = Array(text.utf8)[...]

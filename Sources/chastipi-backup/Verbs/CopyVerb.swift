@@ -23,12 +23,17 @@ struct CopyVerb: Verb {
     @Flag(help: "Take over owners and set-id bits also from a backup of unknown origin.")
     var trust = false
 
+    @OptionGroup var encryption: EncryptionOptions
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: SharedOptions
+
+    var passwordFile: String? { encryption.password.passwordFile }
 
     func run(in session: Session) throws -> Int32 {
         var request = CopyRequest(backups, to: to)
         request.trusts = trust
+        // A file may be the password of what is copied to a folder.
+        request.encrypts = encryption.encrypt || to == .zip && encryption.isWanted
         if let name {
             do throws(BackupNameError) {
                 request.name = try BackupName(name)
@@ -75,7 +80,10 @@ struct DiffVerb: Verb {
     @Argument(help: ArgumentHelp("Another one (default: the app as it is).", valueName: "other"))
     var other: String?
 
+    @OptionGroup var password: PasswordOptions
     @OptionGroup var options: SharedOptions
+
+    var passwordFile: String? { password.passwordFile }
 
     func run(in session: Session) throws -> Int32 {
         let difference = try session.manager().compare(backup, with: other)

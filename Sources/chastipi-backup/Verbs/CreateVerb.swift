@@ -25,6 +25,8 @@ struct CreateOptions: ParsableArguments {
     @Flag(help: "Read the finished backup back.")
     var verify = false
 
+    @OptionGroup var encryption: EncryptionOptions
+
     func request(named name: String?, trigger: BackupTrigger, format: BackupFormat?) throws -> CreateRequest {
         var request = CreateRequest()
         if let name {
@@ -43,6 +45,7 @@ struct CreateOptions: ParsableArguments {
         request.tags = tag
         request.isFull = full
         request.verifies = verify
+        request.encrypts = encryption.isWanted
         return request
     }
 }
@@ -60,6 +63,8 @@ struct CreateVerb: Verb {
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: SharedOptions
 
+    var passwordFile: String? { what.encryption.password.passwordFile }
+
     func run(in session: Session) throws -> Int32 {
         try Creation(session: session, isDryRun: change.dryRun)
             .run(try what.request(named: name, trigger: .manual, format: format), command: "create")
@@ -76,6 +81,8 @@ struct ZipVerb: Verb {
     @OptionGroup var what: CreateOptions
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: SharedOptions
+
+    var passwordFile: String? { what.encryption.password.passwordFile }
 
     func run(in session: Session) throws -> Int32 {
         try Creation(session: session, isDryRun: change.dryRun)
@@ -95,6 +102,8 @@ struct AutoVerb: Verb {
     @OptionGroup var what: CreateOptions
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: SharedOptions
+
+    var passwordFile: String? { what.encryption.password.passwordFile }
 
     func run(in session: Session) throws -> Int32 {
         try Creation(session: session, isDryRun: change.dryRun)

@@ -19,7 +19,10 @@ struct VerifyVerb: Verb {
     @Flag(help: "Have SQLite look through every database, in a copy in TMPDIR.")
     var deep = false
 
+    @OptionGroup var password: PasswordOptions
     @OptionGroup var options: SharedOptions
+
+    var passwordFile: String? { password.passwordFile }
 
     func run(in session: Session) throws -> Int32 {
         var request = VerifyRequest()
@@ -37,10 +40,12 @@ struct VerifyVerb: Verb {
         session.print(
             .command("verify", [("verifications", .array(verifications.map { json($0) }))]),
             text: { verifications.flatMap { text($0, session) } })
-        return verifications.contains(where: \.isDamaged) ? ExitStatus.damaged : ExitStatus.done
+        if verifications.contains(where: \.isDamaged) { return ExitStatus.damaged }
+        return verifications.contains { $0.lacksPassword != nil } ? ExitStatus.wrongPassword : ExitStatus.done
     }
 
     private func text(_ verification: Verification, _ session: Session) -> [String] {
+        if let reason = verification.lacksPassword { return ["\(verification.backup.name): not verified: \(reason)"] }
         let read = "\(counted(verification.files, "file")), \(ByteCount(verification.bytes)) read"
         let damages = verification.findings.filter { $0.severity == .damage }
         let notes = verification.findings.filter { $0.severity == .note }
@@ -58,6 +63,7 @@ struct VerifyVerb: Verb {
     private func json(_ verification: Verification) -> JSONOutput {
         .object([
             ("backup", .string(verification.backup.name.text)), ("damaged", .bool(verification.isDamaged)),
+            ("wrong_password", .bool(verification.lacksPassword != nil)),
             ("files", .number(Int64(verification.files))), ("bytes", .unsigned(verification.bytes)),
             ("findings", .array(verification.findings.map(\.json))),
         ])
