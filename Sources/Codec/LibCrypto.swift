@@ -6,7 +6,11 @@ enum LibCrypto {
 
     // A library context of our own reads no openssl.cnf, so that no configuration of the host can take an algorithm
     // away: the built-in default provider is always there, and all that can fail is an allocation.
-    nonisolated(unsafe) private static let library: OpaquePointer = present(OSSL_LIB_CTX_new())
+    nonisolated(unsafe) private static let library: OpaquePointer = {
+        // Nothing is cleaned up when the process exits: threads that end just then clean up, too, and free it twice.
+        check(OPENSSL_init_crypto(UInt64(OPENSSL_INIT_NO_ATEXIT), nil))
+        return present(OSSL_LIB_CTX_new())
+    }()
     nonisolated(unsafe) static let sha256: OpaquePointer = present(EVP_MD_fetch(library, "SHA256", nil))
     nonisolated(unsafe) static let aes256ECB: OpaquePointer = present(EVP_CIPHER_fetch(library, "AES-256-ECB", nil))
     nonisolated(unsafe) static let hmac: OpaquePointer = present(EVP_MAC_fetch(library, "HMAC", nil))
