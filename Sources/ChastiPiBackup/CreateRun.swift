@@ -199,10 +199,14 @@ struct CreateRun: Sendable {
 }
 
 /// Which of the items the app has.
-private struct ItemPresence {
-    var present: [EntryPath] = []
-    var absent: [String] = []
-    var linksOut: [EntryPath] = []
+struct ItemPresence {
+    private(set) var present: [EntryPath] = []
+    /// As written.
+    private(set) var absent: [String] = []
+    /// Items that are symbolic links.
+    private(set) var links: [ItemLink] = []
+    /// Those whose targets lie outside the app.
+    var linksOut: [EntryPath] { links.filter(\.leadsOut).map(\.path) }
 
     init(_ items: [ItemPattern], in table: EntryTable) {
         for item in items {
@@ -212,22 +216,27 @@ private struct ItemPresence {
                     absent.append(item.text)
                     continue
                 }
-                present.append(path)
-                if table[index].kind == .link, Self.leadsOut(table.target(of: index), from: path) {
-                    linksOut.append(path)
-                }
+                add(path, at: index, in: table)
             case .names(let rule):
                 // That no name matches a pattern is nothing to report.
                 for index in table.children(of: 0) {
                     let path = table.path(of: index)
                     let isDirectory = table[index].kind == .directory
                     if Exclusions([rule]).decision(path: path.bytes[...], isDirectory: isDirectory) != nil {
-                        present.append(path)
+                        add(path, at: index, in: table)
                     }
                 }
             }
         }
         present = Set(present).sorted()
+    }
+
+    private mutating func add(_ path: EntryPath, at index: Int, in table: EntryTable) {
+        present.append(path)
+        guard table[index].kind == .link, !links.contains(where: { $0.path == path }) else { return }
+        let target = table.target(of: index)
+        links.append(
+            ItemLink(path: path, target: printable(target), leadsOut: Self.leadsOut(target, from: path)))
     }
 
     private static func leadsOut(_ target: [UInt8], from path: EntryPath) -> Bool {

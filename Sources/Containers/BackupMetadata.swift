@@ -83,6 +83,8 @@ extension Backup {
         isIncomplete = details.isIncomplete
         entries = details.entries
         bytes = details.bytes
+        bytesWritten = details.bytesWritten
+        lastFull = details.lastFull
     }
 }
 
