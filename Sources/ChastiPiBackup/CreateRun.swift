@@ -271,10 +271,24 @@ struct UncoveredSearch {
             let isOurs = path.bytes.withRawBytes { Selection.isOurs($0, kind: record.kind) }
             // Logs have a flag of their own, and our own log lies among them.
             let isLog = path.bytes.elementsEqual("logs".utf8) || path.bytes.suffix(4).elementsEqual(".log".utf8)
-            guard !isOurs, !isLog, selection.exclusion(of: path, kind: record.kind) == nil else { continue }
+            guard !isOurs, !isLog, try !isBackupDirectory(path, record),
+                selection.exclusion(of: path, kind: record.kind) == nil
+            else { continue }
             found.append(Uncovered(path: path, bytes: try size(of: path, record)))
         }
         return found
+    }
+
+    /// Of this app or of another: told by its marker (promise 4).
+    private func isBackupDirectory(_ path: EntryPath, _ record: EntryRecord) throws -> Bool {
+        guard record.kind == .directory else { return false }
+        do throws(DiskError) {
+            return try app.directory(at: path).status(of: TreeWalk.marker) != nil
+        } catch {
+            // Gone meanwhile, or not ours to read.
+            guard [.notFound, .denied].contains(error.code) else { throw error }
+            return false
+        }
     }
 
     /// Bytes of all files; what cannot be read counts as nothing.

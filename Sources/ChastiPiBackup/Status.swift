@@ -85,7 +85,7 @@ struct StatusRun {
     }
 
     /// How many backups share files with each other, by when all was last read anew.
-    private static func chains(_ backups: [Backup]) -> [Timestamp: Int] {
+    static func chains(_ backups: [Backup]) -> [Timestamp: Int] {
         var chains: [Timestamp: Int] = [:]
         for backup in backups where backup.format == .folder {
             if let full = backup.lastFull { chains[full.moment, default: 0] += 1 }

@@ -126,14 +126,14 @@ struct RootCommand: ParsableCommand {
             and 'undo' takes it back.
 
             Exit statuses: 0 done; 1 failed, nothing was changed or it was taken back; 2 wrong usage; 3 done, but not \
-            everything could be read or kept; 4 the newest backup is older than --max-age; 10 no such backup; 11 locked by another run; 20 damage found; 129, 130, 143 \
-            interrupted.
+            everything could be read or kept; 4 the newest backup is older than --max-age; 10 no such backup; 11 locked by \
+            another run; 20 damage found; 129, 130, 143 interrupted.
             """,
         version: ToolVersion.text,
         subcommands: [
             CreateVerb.self, ZipVerb.self, AutoVerb.self, ListVerb.self, ShowVerb.self, VerifyVerb.self,
             RestoreVerb.self, UndoVerb.self, RecoverVerb.self, DeleteVerb.self, PruneVerb.self, CopyVerb.self,
-            DiffVerb.self, StatusVerb.self, ConfigVerbs.self,
+            DiffVerb.self, StatusVerb.self, DoctorVerb.self, ConfigVerbs.self,
         ])
 }
 

@@ -29,9 +29,9 @@ struct StatusVerb: Verb {
         session.print(
             .command("status", members(status)), text: { text(status, session) })
         if status.isRecoveryPending { session.warn("a restore was interrupted: run 'recover'") }
-        guard status.isTooOld, let most else { return ExitStatus.done }
+        guard status.isTooOld, let maxAge else { return ExitStatus.done }
         session.insist([
-            status.newest.map { "too old: \($0.name) is not from the last \(most); run 'create'" }
+            status.newest.map { "too old: \($0.name) is not from the last \(maxAge); run 'create'" }
                 ?? "too old: there is no complete backup; run 'create'"
         ])
         return ExitStatus.tooOld
@@ -55,7 +55,7 @@ struct StatusVerb: Verb {
         }
         if let isSameDisk = status.isSameDisk {
             let other = "another one than the app's"
-            let same = "the same as the app's: if it breaks, both are gone; 'copy --to' carries backups to another"
+            let same = "the same as the app's: if it breaks, both are gone; 'copy' carries backups to another"
             table.add(["disk:", isSameDisk ? same : other])
         }
         if let kept = status.kept {
