@@ -373,7 +373,7 @@ extension Doctor {
         if try places.isOnDisk(of: directory) {
             add(
                 "disk", .note, "the backups lie on the same disk as the app: if it breaks, both are gone",
-                do: "Carry some to another disk with 'copy'")
+                do: "Carry them to another with 'copy latest --to folder --backup-dir DIR'")
         } else {
             add("disk", .ok, "the backups lie on another one than the app")
         }

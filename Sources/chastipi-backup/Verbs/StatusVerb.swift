@@ -55,7 +55,7 @@ struct StatusVerb: Verb {
         }
         if let isSameDisk = status.isSameDisk {
             let other = "another one than the app's"
-            let same = "the same as the app's: if it breaks, both are gone; 'copy' carries backups to another"
+            let same = "the same as the app's: if it breaks, both are gone; 'copy' takes backups to another"
             table.add(["disk:", isSameDisk ? same : other])
         }
         if let kept = status.kept {
