@@ -47,7 +47,12 @@ extension Coverage {
         let configured = Set(choice.items.lazy.filter { $0.origin != "default" }.map(\.text))
         absentItems = items.absent.filter { configured.contains($0) }
         if let saved = newest?.items, !saved.isEmpty {
-            notSavedYet = items.present.filter { item in !saved.contains { item.isAtOrBelow($0) } }
+            var present = items.present
+            if present.contains(.root) {
+                let tops = table.children(of: 0).filter { table[$0].flags.isDisjoint(with: [.outside, .container]) }
+                present = tops.map { table.path(of: $0) }
+            }
+            notSavedYet = present.filter { item in !saved.contains { item.isAtOrBelow($0) } }
         }
     }
 

@@ -65,7 +65,7 @@ struct StatusRun {
         let newest = directory.flatMap {
             LocalBackups($0, isItem: places.isItem, pool: pool, in: run).newestComplete(of: list.backups)
         }
-        let age = newest.map { Age(seconds: run.now().moment.seconds - $0.time.moment.seconds) }
+        let age = newest.map { Age(seconds: run.now().moment.seconds &- $0.time.moment.seconds) }
         let traits = try FileSystemTraits(of: directory ?? places.app)
         let chains = Self.chains(list.backups)
         return Status(
@@ -93,23 +93,28 @@ struct StatusRun {
         return chains
     }
 
-    /// The last five, without safety backups; at least a block each.
+    /// Of the last five, without safety backups. `block`: what each file takes up at least.
     static func growth(
         of backups: [Backup], _ chains: [Timestamp: Int], block: UInt64
     ) -> (bytes: UInt64, backups: Int)? {
-        let last = backups.filter { $0.trigger != .preRestore && ($0.bytesWritten ?? $0.bytesAlone) != nil }.prefix(5)
-        guard let newest = last.first else { return nil }
-        let written = last.compactMap { $0.bytesWritten ?? $0.bytesAlone }.saturatingSum()
-        // What a backup that shares has beside content: directories and its manifest. Where none of those that it shares
-        // with is left, it stands for their content too.
-        var beside: UInt64 = 0
-        if let full = newest.lastFull, chains[full.moment, default: 0] > 1, let alone = newest.bytesAlone,
-            let own = newest.bytesWritten, alone > own
-        {
-            beside = alone - own
+        func written(_ backup: Backup) -> UInt64? {
+            guard var bytes = backup.bytesWritten else { return backup.bytesAlone }
+            // Numbers of a damaged backup must not overflow.
+            let (blocks, overflow) = UInt64(backup.filesWritten ?? 0).multipliedReportingOverflow(by: block)
+            bytes.add(saturating: overflow ? .max : blocks)
+            return bytes
         }
-        let (sum, overflow) = (written / UInt64(last.count)).addingReportingOverflow(beside)
-        return (overflow ? .max : max(sum, block), last.count)
+        let last = backups.filter { $0.trigger != .preRestore && written($0) != nil }.prefix(5)
+        guard let newest = last.first else { return nil }
+        var mean = last.compactMap { written($0) }.saturatingSum() / UInt64(last.count)
+        // What a backup that shares has beside content: directories and its manifest. Where none of those that it shares
+        // with is left, what is its alone has their content too.
+        if let full = newest.lastFull, chains[full.moment, default: 0] > 1, let alone = newest.bytesAlone,
+            let own = written(newest), alone > own
+        {
+            mean.add(saturating: alone - own)
+        }
+        return (max(mean, block), last.count)
     }
 
     private static func verified(_ backups: [Backup]) -> (backup: BackupName, time: LocalTime)? {

@@ -172,6 +172,25 @@ import Testing
         #expect(told("not covered", in: status).contains("app.py"), "\(status)")
     }
 
+    /// With the whole app as an item it is the entries that count.
+    @Test func whatCameUnderANewConfigurationIsNotSavedYet() throws {
+        let app = try TestApp()
+        try app.tree.write("notes.txt", "x")
+        try app.done("create", "--name", "one")
+        try app.tree.write("backups/backup.yaml", "items: ['.']\nexclude: [/uploads]\n")
+        try #expect(told("not saved yet", in: app.done("status")) == "notes.txt is not in the newest backup")
+        try app.done("create", "--name", "two")
+        try #expect(told("not saved yet", in: app.done("status")).isEmpty)
+    }
+
+    /// A small file takes up a block.
+    @Test func manySmallFilesCountAsBlocks() throws {
+        let app = try TestApp()
+        for number in 0..<200 { try app.tree.write("data/small/\(number)", "x") }
+        try app.done("create", "--name", "one")
+        #expect(try #require(document(app)["bytes_per_backup"] as? Int) > 200 * 4096)
+    }
+
     // MARK: What lies about
 
     @Test func whatUndoKeepsIsTold() throws {
