@@ -202,10 +202,14 @@ struct CreateRun: Sendable {
 }
 
 /// Which of the items the app has.
-private struct ItemPresence {
-    var present: [EntryPath] = []
-    var absent: [String] = []
-    var linksOut: [EntryPath] = []
+struct ItemPresence {
+    private(set) var present: [EntryPath] = []
+    /// As written.
+    private(set) var absent: [String] = []
+    /// Items that are symbolic links.
+    private(set) var links: [ItemLink] = []
+    /// Those whose targets lie outside the app.
+    var linksOut: [EntryPath] { links.filter(\.leadsOut).map(\.path) }
 
     init(_ items: [ItemPattern], in table: EntryTable) {
         for item in items {
@@ -215,22 +219,27 @@ private struct ItemPresence {
                     absent.append(item.text)
                     continue
                 }
-                present.append(path)
-                if table[index].kind == .link, Self.leadsOut(table.target(of: index), from: path) {
-                    linksOut.append(path)
-                }
+                add(path, at: index, in: table)
             case .names(let rule):
                 // That no name matches a pattern is nothing to report.
                 for index in table.children(of: 0) {
                     let path = table.path(of: index)
                     let isDirectory = table[index].kind == .directory
                     if Exclusions([rule]).decision(path: path.bytes[...], isDirectory: isDirectory) != nil {
-                        present.append(path)
+                        add(path, at: index, in: table)
                     }
                 }
             }
         }
         present = Set(present).sorted()
+    }
+
+    private mutating func add(_ path: EntryPath, at index: Int, in table: EntryTable) {
+        present.append(path)
+        guard table[index].kind == .link, !links.contains(where: { $0.path == path }) else { return }
+        let target = table.target(of: index)
+        links.append(
+            ItemLink(path: path, target: printable(target), leadsOut: Self.leadsOut(target, from: path)))
     }
 
     private static func leadsOut(_ target: [UInt8], from path: EntryPath) -> Bool {
@@ -265,10 +274,24 @@ struct UncoveredSearch {
             let isOurs = path.bytes.withRawBytes { Selection.isOurs($0, kind: record.kind) }
             // Logs have a flag of their own, and our own log lies among them.
             let isLog = path.bytes.elementsEqual("logs".utf8) || path.bytes.suffix(4).elementsEqual(".log".utf8)
-            guard !isOurs, !isLog, selection.exclusion(of: path, kind: record.kind) == nil else { continue }
+            guard !isOurs, !isLog, try !isBackupDirectory(path, record),
+                selection.exclusion(of: path, kind: record.kind) == nil
+            else { continue }
             found.append(Uncovered(path: path, bytes: try size(of: path, record)))
         }
         return found
+    }
+
+    /// Of this app or of another: told by its marker (promise 4).
+    private func isBackupDirectory(_ path: EntryPath, _ record: EntryRecord) throws -> Bool {
+        guard record.kind == .directory else { return false }
+        do throws(DiskError) {
+            return try app.directory(at: path).status(of: TreeWalk.marker) != nil
+        } catch {
+            // Gone meanwhile, or not ours to read.
+            guard [.notFound, .denied].contains(error.code) else { throw error }
+            return false
+        }
     }
 
     /// Bytes of all files; what cannot be read counts as nothing.

@@ -96,14 +96,16 @@ struct Creating {
     static func choice(
         _ configuration: Configuration, _ request: CreateRequest, _ places: AppPlaces, _ run: RunContext
     ) throws -> Configuration.Choice {
-        var ignored: ExclusionFile?
-        let name = ".backupignore"
-        if try places.app.status(of: name.utf8)?.kind == .file {
-            let file = Exclusions.parse(file: try places.app.readFile(name.utf8, limit: 1 << 20), origin: name)
-            for problem in file.problems { run.report(.warning("\(problem)")) }
-            ignored = file
-        }
+        let ignored = try ignoreFile(of: places)
+        for problem in ignored?.problems ?? [] { run.report(.warning("\(problem)")) }
         return try configuration.choice(for: request, ignoreFile: ignored)
+    }
+
+    /// The app's `.backupignore`; nil if there is none.
+    static func ignoreFile(of places: AppPlaces) throws -> ExclusionFile? {
+        let name = ".backupignore"
+        guard try places.app.status(of: name.utf8)?.kind == .file else { return nil }
+        return Exclusions.parse(file: try places.app.readFile(name.utf8, limit: 1 << 20), origin: name)
     }
 }
 

@@ -86,17 +86,21 @@ extension LocalBackups {
         do throws(BackupNameError) { return try BackupName(String(text.dropLast(4))) } catch { return nil }
     }
 
-    /// The newest complete, undamaged backup that is no safety backup (promise 12).
+    /// The newest complete, undamaged backup of `backups` that is no safety backup (promise 12); nil if there is none.
     ///
     /// One from the future only if there is no other: a run with a wrong date must not make its backup the newest for ever.
-    private func latest() throws -> Backup {
-        let candidates = try backups().backups.filter { backup in
+    func newestComplete(of backups: [Backup]) -> Backup? {
+        let candidates = backups.filter { backup in
             if case .damaged = backup.state { return false }
             return !backup.isIncomplete && backup.trigger != .preRestore
         }
         let tomorrow = run.now().moment.adding(seconds: 86_400)
         let past = candidates.filter { $0.time.moment <= tomorrow }
-        guard let newest = (past.isEmpty ? candidates : past).max(by: { $0.isOlder(than: $1) }) else {
+        return (past.isEmpty ? candidates : past).max { $0.isOlder(than: $1) }
+    }
+
+    private func latest() throws -> Backup {
+        guard let newest = newestComplete(of: try backups().backups) else {
             throw BackupError(.notFound, "there is no complete, undamaged backup yet", advice: "'create' makes one")
         }
         return newest

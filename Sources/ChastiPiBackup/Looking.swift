@@ -50,15 +50,7 @@ struct Looking {
     }
 
     private func uncovered(_ today: Selection) throws -> [Uncovered] {
-        var walk = try TreeWalk(of: places.app, containers: try places.containers()) { _, _, _ in .leave }
-        walk.absorb([walk.list(0)])
-        var table = try walk.table()
-        // Only the top level is read, as if nothing were covered; what is covered is told apart here.
-        for index in table.children(of: 0)
-        where today.decision(on: table.path(of: index), kind: table[index].kind) != .leave {
-            table[index].flags.remove(.outside)
-        }
-        return try UncoveredSearch(table, today, app: places.app).run()
+        try UncoveredSearch(Coverage.table(of: places, today), today, app: places.app).run()
     }
 
     /// What a listing knows of the backup, or what its content tells where it lies elsewhere.

@@ -104,6 +104,12 @@ extension Backup {
         isEncrypted = details.isEncrypted
         entries = details.entries
         bytes = details.bytes
+        bytesWritten = details.bytesWritten
+        let (files, shared) = (details.files, details.sharedFiles)
+        // Numbers of a damaged backup can be anything.
+        let own = shared >= 0 && files >= shared ? files - shared : 0
+        filesWritten = format == .folder ? own : 1
+        lastFull = details.lastFull
     }
 }
 

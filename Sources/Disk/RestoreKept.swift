@@ -6,6 +6,8 @@ extension RestoreFolders {
         /// Where it is kept.
         package let description: String
         package let bytes: UInt64
+        /// When the last restore or undo of it began.
+        package let since: Timestamp
     }
 
     /// The transactions and conflicts that `undo --discard` gives up, with their sizes.
@@ -15,19 +17,25 @@ extension RestoreFolders {
             for name in ["restores", "conflicts"] where try volume.own.status(of: name.utf8) != nil {
                 let folder = try volume.own.directory(name.utf8)
                 for item in try folder.items().sorted(by: { $0.name.lexicographicallyPrecedes($1.name) }) {
-                    let bytes = try Self.size(of: try folder.directory(item.name))
-                    kept.append(KeptEntry(description: "\(Self.name)/\(name)/\(printable(item.name))", bytes: bytes))
+                    let entry = try folder.directory(item.name)
+                    kept.append(
+                        KeptEntry(
+                            description: "\(Self.name)/\(name)/\(printable(item.name))",
+                            bytes: try entry.bytesBelow(), since: try entry.status().modified))
                 }
             }
         }
         return kept
     }
+}
 
-    private static func size(of top: Directory) throws(DiskError) -> UInt64 {
+extension Directory {
+    /// Bytes that all below this directory occupies.
+    package func bytesBelow() throws(DiskError) -> UInt64 {
         var bytes: UInt64 = 0
         var paths: [EntryPath] = [.root]
         while let path = paths.popLast() {
-            let directory = try top.directory(at: path)
+            let directory = try directory(at: path)
             for item in try directory.items() {
                 guard let status = try directory.status(of: item.name) else { continue }
                 if status.kind == .directory {

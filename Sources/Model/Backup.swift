@@ -60,6 +60,12 @@ public struct Backup: Sendable {
     public var bytes: UInt64?
     /// Bytes that deleting it alone would free; nil where that is not known.
     public var bytesAlone: UInt64?
+    /// Bytes that were written for it, and not shared with another; nil where nothing tells.
+    public var bytesWritten: UInt64?
+    /// Files that were written for it, each a file of its own on the disk; nil where nothing tells.
+    public var filesWritten: Int?
+    /// When all that it holds was last read anew; backups that share files have the same. Nil where nothing tells.
+    public var lastFull: LocalTime?
     /// The hash that ends its manifest; nil without a manifest.
     public var seal: SHA256Digest?
     /// Items that the app had when it was made.

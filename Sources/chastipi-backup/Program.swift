@@ -100,6 +100,7 @@ enum ExitStatus {
     static let failed: Int32 = 1
     static let usage: Int32 = 2
     static let incomplete: Int32 = 3
+    static let tooOld: Int32 = 4
     static let wrongPassword: Int32 = 12
     static let damaged: Int32 = 20
 
@@ -127,15 +128,14 @@ struct RootCommand: ParsableCommand {
             and 'undo' takes it back.
 
             Exit statuses: 0 done; 1 failed, nothing was changed or it was taken back; 2 wrong usage; 3 done, but not \
-            everything could be read or kept; 10 no such backup; 11 locked by another run; 12 wrong or missing password; \
-            20 damage found; 129, 130, 143 \
-            interrupted.
+            everything could be read or kept; 4 the newest backup is older than --max-age; 10 no such backup; 11 locked by \
+            another run; 12 wrong or missing password; 20 damage found; 129, 130, 143 interrupted.
             """,
         version: ToolVersion.text,
         subcommands: [
             CreateVerb.self, ZipVerb.self, AutoVerb.self, ListVerb.self, ShowVerb.self, VerifyVerb.self,
             RestoreVerb.self, UndoVerb.self, RecoverVerb.self, DeleteVerb.self, PruneVerb.self, CopyVerb.self,
-            DiffVerb.self, ConfigVerbs.self,
+            DiffVerb.self, StatusVerb.self, DoctorVerb.self, ConfigVerbs.self,
         ])
 }
 

@@ -90,7 +90,7 @@ import Testing
     }
 
     /// A kernel that lacks it cannot be helped by installing anything.
-    private static let hasVfat: Bool = {
+    static let hasVfat: Bool = {
         let list = try? ToolRun.run("sh", ["-c", "grep -qw vfat /proc/filesystems || modprobe -qn vfat"])
         return list?.status == 0
     }()

@@ -68,7 +68,8 @@ import Testing
     @Test func help() throws {
         var transcript = Transcript(app: try makeApp())
         let verbs = [
-            "create", "auto", "list", "show", "verify", "restore", "undo", "recover", "delete", "prune", "config",
+            "create", "auto", "list", "show", "verify", "restore", "undo", "recover", "delete", "prune", "status",
+            "doctor", "config",
         ]
         try transcript.run("--help")
         for verb in verbs { try transcript.run(verb, "--help") }

@@ -64,8 +64,8 @@ struct TextTable {
     /// Columns that are flush right.
     private let numeric: Set<Int>
 
-    init(_ head: [String], numeric: Set<Int>) {
-        rows = [head]
+    init(_ head: [String]? = nil, numeric: Set<Int> = []) {
+        rows = head.map { [$0] } ?? []
         self.numeric = numeric
     }
 
