@@ -101,7 +101,7 @@ struct ZipParts {
     /// A zip of others: perhaps of a backup folder, ours or the original's.
     private mutating func take(_ tree: ZipTree, _ file: ZipFile, _ surroundings: ZipContents.Surroundings) throws {
         objections = tree.objections
-        let reader = ZipMemberReader(file, stop: StopFlag())
+        let reader = ZipMemberReader(file, stop: surroundings.stop)
         guard let found = tree.metadata else {
             guard tree.manifest == nil else { throw ZipError.damaged("\(BackupMetadata.fileName) is missing") }
             isPlain = true
@@ -203,6 +203,7 @@ struct ZipTree {
         let directory = file.directory
         var nodes: [Node] = []
         for (index, member) in directory.members.enumerated() {
+            try surroundings.stop.check()
             guard let path = try ZipName.path(of: member, in: directory) else { continue }
             nodes.append(Node(path: path, kind: try Self.kind(member, directory), member: index))
         }
@@ -217,8 +218,11 @@ struct ZipTree {
                 return Node(path: EntryPath(unchecked: rest), kind: node.kind, member: node.member)
             }
         }
-        let reader = ZipMemberReader(file, stop: StopFlag())
-        for node in nodes { try add(node, directory, reader, surroundings) }
+        let reader = ZipMemberReader(file, stop: surroundings.stop)
+        for node in nodes {
+            try surroundings.stop.check()
+            try add(node, directory, reader, surroundings)
+        }
         top = table.children(of: 0).map { table.path(of: $0) }
         try objectToSize(directory)
     }
