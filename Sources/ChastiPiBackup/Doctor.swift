@@ -93,16 +93,16 @@ struct Doctor {
         }
         let items = Selection(items: configuration.items.value, rules: Exclusions([]))
         places.isItem = { items.decision(on: $0, kind: .directory) != .leave }
-        var backups: [Backup] = []
+        var list = BackupList(backups: [], foreign: [], bytesTogether: 0, isRecoveryPending: false)
         attempt("recovery") { try $0.lookAtRecovery() }
         if let directory {
-            attempt("backups") { backups = try $0.lookAtBackups(in: directory) }
+            attempt("backups") { list = try $0.lookAtBackups(in: directory) }
             attempt("file system") { try $0.lookAtFileSystem(of: directory) }
             attempt("mount") { try $0.lookAtMount(of: directory) }
         }
-        attempt("space") { try $0.lookAtSpace(backups, in: directory ?? $0.places.app) }
+        attempt("space") { try $0.lookAtSpace(list, in: directory ?? $0.places.app) }
         attempt("permissions") { try $0.lookAtPermissions(directory) }
-        lookAtClock(backups)
+        lookAtClock(list.backups)
         if isDirectoryKnown { attempt("items") { try $0.lookAtItems(configuration) } }
         attempt("python") { try $0.lookAtPython(python, directory) }
     }
@@ -181,8 +181,7 @@ extension Doctor {
         }
     }
 
-    /// Returns the backups, newest first.
-    private mutating func lookAtBackups(in directory: Directory) throws -> [Backup] {
+    private mutating func lookAtBackups(in directory: Directory) throws -> BackupList {
         let list = try Looking(places: places, pool: pool, run: run).list()
         try add("backups", unlessFound: "none is damaged") { doctor in
             for backup in list.backups {
@@ -207,26 +206,29 @@ extension Doctor {
                 doctor.add("backups", .warning, "there is no complete, undamaged one", do: "Run 'create'")
             }
         }
-        return list.backups
+        return list
     }
 
-    private mutating func lookAtSpace(_ backups: [Backup], in directory: Directory) throws {
+    private mutating func lookAtSpace(_ list: BackupList, in directory: Directory) throws {
         let traits = try FileSystemTraits(of: directory)
         let free = ByteCount(traits.freeBytes)
-        let growth = StatusRun.growth(of: backups, StatusRun.chains(backups), block: traits.blockSize)?.bytes ?? 0
+        let growth =
+            StatusRun.growth(
+                of: list.backups, StatusRun.chains(list.backups), block: traits.blockSize, together: list.bytesTogether)?
+            .bytes ?? 0
         let advice = "Free space, or run 'prune --keep-last 3'"
         if traits.freeBytes == 0 || traits.freeBytes < growth {
             add("space", .problem, "\(free) free, and a backup adds about \(ByteCount(growth))", do: advice)
         } else if traits.freeBytes / 3 < growth {
             add("space", .warning, "\(free) free, which is enough for less than three more backups", do: advice)
-        } else if let full = backups.first?.bytes, traits.freeBytes < full {
+        } else if let full = list.backups.first?.bytes, traits.freeBytes < full {
             add("space", .warning, "\(free) free, and one that shares nothing takes \(ByteCount(full))", do: advice)
         } else {
             add("space", .ok, "\(free) free")
         }
         // A folder has an inode for each entry that it does not share, and for each directory.
         guard let inodes = traits.freeEntries else { return add("inodes", .ok, "no limit") }
-        let needed = UInt64(max(backups.first?.entries ?? 0, 100))
+        let needed = UInt64(max(list.backups.first?.entries ?? 0, 100))
         if inodes < needed {
             add(
                 "inodes", inodes < 100 ? .problem : .warning, "\(inodes) free, and a backup can need \(needed)",

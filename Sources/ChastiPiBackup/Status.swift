@@ -71,7 +71,9 @@ struct StatusRun {
         return Status(
             newest: newest, age: age, isTooOld: maxAge.map { Self.isTooOld(age, $0) } ?? false, backups: list.backups,
             foreign: list.foreign.map { "\($0.name): \($0.reason)" }, bytesTogether: list.bytesTogether,
-            growth: Self.growth(of: list.backups, chains, block: traits.blockSize), freeBytes: traits.freeBytes,
+            growth: Self.growth(
+                of: list.backups, chains, block: traits.blockSize, together: list.bytesTogether),
+            freeBytes: traits.freeBytes,
             freeEntries: traits.freeEntries, verified: Self.verified(list.backups),
             leftovers: try directory.map(Self.leftovers) ?? [], kept: try kept(list.isRecoveryPending),
             mostSharing: chains.values.max() ?? 0, isSameDisk: try directory.map { try places.isOnDisk(of: $0) },
@@ -93,9 +95,10 @@ struct StatusRun {
         return chains
     }
 
-    /// Of the last five, without safety backups. `block`: what each file takes up at least.
+    /// Of the last five, without safety backups. `block`: what each file takes up at least; `together`: what all take up, which
+    /// is less than was written where files have holes.
     static func growth(
-        of backups: [Backup], _ chains: [Timestamp: Int], block: UInt64
+        of backups: [Backup], _ chains: [Timestamp: Int], block: UInt64, together: UInt64
     ) -> (bytes: UInt64, backups: Int)? {
         func written(_ backup: Backup) -> UInt64? {
             guard var bytes = backup.bytesWritten else { return backup.bytesAlone }
@@ -114,7 +117,7 @@ struct StatusRun {
         {
             mean.add(saturating: alone - own)
         }
-        return (max(mean, block), last.count)
+        return (max(min(mean, together), block), last.count)
     }
 
     private static func verified(_ backups: [Backup]) -> (backup: BackupName, time: LocalTime)? {
