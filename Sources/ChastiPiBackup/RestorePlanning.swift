@@ -32,8 +32,10 @@ struct RestorePlanning {
         var comparison = RestoreComparison(scope, live: scan.table, attributes: attributes)
         try comparison.walk(stop: run.stop)
         let answers = try compareContents(comparison.candidates, scope, scan.table, attributes)
-        try comparison.resolve(answers)
-        let databases = RestoreDatabases(scope: scope, live: scan.table, contents: found.contents, stop: run.stop)
+        let databases = RestoreDatabases(
+            app: places.app, scope: scope, live: scan.table, contents: found.contents, stop: run.stop)
+        try comparison.resolve(
+            try databases.withLogs(answers, for: comparison.candidates, steps: comparison.steps.map(\.step.place)))
         try comparison.displace(try databases.staleCompanions(besides: Set(comparison.steps.map(\.step.place))))
         var preconditions = RestorePreconditions(
             app: places.app, live: scan.table, scope: scope, ownership: attributes.ownership)
@@ -75,10 +77,12 @@ struct RestorePlanning {
             let shown = EntryPath(bytes(ofPrintable: Self.trimmed(text)))
             return shown.flatMap { found.contents.table.index(of: $0) == nil ? nil : $0 } ?? path
         }
+        let logs = try RestoreDatabases.logs(of: only, in: found.contents, stop: run.stop)
         let skipped = (metadata.details?.skipped ?? []).filter { !$0.isKept }.map(\.path)
         return try RestoreScope(
             found.contents.table, recorded: Selection(items: [], rules: Exclusions(rules)), today: today,
-            skipped: Set(skipped), removesExtra: found.contents.manifest != nil || request.deletesExtra, only: only,
+            skipped: Set(skipped), removesExtra: found.contents.manifest != nil || request.deletesExtra,
+            only: only + logs,
             includesLogs: request.includesLogs, stop: run.stop)
     }
 

@@ -138,7 +138,10 @@ extension RestoreResult {
 
     fileprivate mutating func take(safety outcome: CreateRun.Outcome) {
         safetyBackup = outcome.backup.name
-        notKept += outcome.details.skipped.map { "\($0.path): not in the safety backup: \($0.reason)" }
+        // What is in it, though not as it should be, is all that undo needs of it.
+        notKept += outcome.details.skipped.filter { !$0.isKept }
+            .map { "\($0.path): not in the safety backup: \($0.reason)" }
+        warnings += outcome.details.skipped.filter(\.isKept).map { "\($0.path): in the safety backup: \($0.reason)" }
     }
 
     mutating func take(_ report: ExchangeReport) {

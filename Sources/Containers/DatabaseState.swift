@@ -61,15 +61,8 @@ package struct DatabaseState: Sendable, Equatable {
     /// The log's first bytes: a log that begins anew has others.
     let logHeader: [UInt8]
 
-    /// What a rollback journal begins with: <https://sqlite.org/fileformat2.html#the_rollback_journal>.
-    package static let journalMagic: [UInt8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]
-
-    /// Whether the log is one of SQLite's and holds something. Those of write-ahead logs stand in
-    /// <https://sqlite.org/fileformat2.html#wal_file_format>.
-    package var hasLog: Bool {
-        logHeader.starts(with: [0x37, 0x7f, 0x06, 0x82]) || logHeader.starts(with: [0x37, 0x7f, 0x06, 0x83])
-            || logHeader.starts(with: Self.journalMagic)
-    }
+    /// Whether the log is one of SQLite's and holds something.
+    package var hasLog: Bool { DatabaseFiles.isLogHeader(logHeader) }
 
     package init(database: FileStatus, log: FileStatus?, logHeader: [UInt8]) {
         self.database = File(database)

@@ -236,6 +236,34 @@ package struct SourcePlan: Sendable {
         parentDatabases = [:]
     }
 
+    /// Files that the source has besides those of the plan, each with its bytes.
+    package mutating func add(_ files: [AddedFile]) throws(EntryTableError) {
+        guard !files.isEmpty else { return }
+        var moved: [Int] = []
+        table = try table.inserting(files.map { ($0.path, $0.record) }, moved: &moved)
+        var shared = [Int32](repeating: -1, count: table.count)
+        for (old, new) in moved.enumerated() { shared[new] = sharedIndices[old] }
+        sharedIndices = shared
+        prepared = Dictionary(uniqueKeysWithValues: prepared.map { (moved[$0.key], $0.value) })
+        parentDatabases = [:]
+        for file in files {
+            guard let index = table.index(of: file.path) else { continue }
+            take(file.content, size: file.record.size, extended: file.extended, for: index)
+        }
+    }
+
+    /// A file that the scan did not see.
+    package struct AddedFile: Sendable {
+        let path: EntryPath
+        let record: EntryRecord
+        let content: PreparedFile
+        let extended: [ExtendedAttribute]
+
+        package init(path: EntryPath, record: EntryRecord, content: PreparedFile, extended: [ExtendedAttribute]) {
+            (self.path, self.record, self.content, self.extended) = (path, record, content, extended)
+        }
+    }
+
     /// Files' extended attributes are read when the file is; those of directories and links here.
     private mutating func readExtended(of index: Int) {
         guard table[index].kind != .file else { return }

@@ -37,17 +37,39 @@ package enum DatabaseFiles {
             logs.append((place.parent ?? .root).appending(name))
         }
         if logs.isEmpty { return [] }
-        // Rarely needed, so the header is read last.
+        // Rarely needed, so headers are read last. An encrypted database has none, but its logs have.
         if let mirror, try isDatabase(place.name, in: mirror) { return logs }
-        return try isDatabase(place.name, in: parent) ? logs : []
+        if try isDatabase(place.name, in: parent) { return logs }
+        for log in logs where try isLog(log.name, in: parent) { return logs }
+        return []
     }
 
     /// Whether a regular file stands at `name` that begins as a database does.
     package static func isDatabase(
         _ name: some Collection<UInt8>, in directory: Directory
     ) throws(DiskError) -> Bool {
+        try begins(name, in: directory, as: { $0 == header })
+    }
+
+    /// Whether a regular file stands at `name` that begins as a log does that holds something.
+    package static func isLog(_ name: some Collection<UInt8>, in directory: Directory) throws(DiskError) -> Bool {
+        try begins(name, in: directory, as: isLogHeader)
+    }
+
+    private static func begins(
+        _ name: some Collection<UInt8>, in directory: Directory, as isWanted: ([UInt8]) -> Bool
+    ) throws(DiskError) -> Bool {
         guard try directory.status(of: name)?.kind == .file else { return false }
-        return try OpenFile(name, in: directory).bytes(at: 0, count: header.count) == header
+        return isWanted(try OpenFile(name, in: directory).bytes(at: 0, count: header.count))
+    }
+
+    /// What a rollback journal begins with: <https://sqlite.org/fileformat2.html#the_rollback_journal>.
+    package static let journalMagic: [UInt8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]
+
+    /// Whether a file that begins so is a log of SQLite's that holds something. Those of write-ahead logs stand in
+    /// <https://sqlite.org/fileformat2.html#wal_file_format>.
+    package static func isLogHeader(_ bytes: [UInt8]) -> Bool {
+        [[0x37, 0x7f, 0x06, 0x82], [0x37, 0x7f, 0x06, 0x83], journalMagic].contains { bytes.starts(with: $0) }
     }
 }
 

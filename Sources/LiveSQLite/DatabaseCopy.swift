@@ -85,6 +85,22 @@ struct DatabaseCopy {
     }
 
     private func attemptOnce() throws -> Facts {
+        let (way, isWAL) = try copySource()
+        // Nothing of the app is held from here on.
+        var facts = try openCopy { database in
+            try database.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+            return try check(database)
+        }
+        facts.way = way
+        facts.journalMode = isWAL ? "wal" : "rollback"
+        return facts
+    }
+
+    // MARK: The source
+
+    /// Brings what the copy is made of into our own directory. Whoever waits for the database, or closes it, does so only
+    /// as long as this takes.
+    private func copySource() throws -> (way: StoredDatabase.Way, isWAL: Bool) {
         let file = try OpenFile(source.name, in: source.directory)
         let head = try file.bytes(at: 0, count: 100)
         if head.count == 100, head[19] > Self.newestFormat {
@@ -98,21 +114,20 @@ struct DatabaseCopy {
         // As SQLite does: the version for writers does not count, and a log that is there is opened whatever the header says.
         let isWAL = head.count == 100 && head[19] == 2
         let usesLog = try isWAL || source.status(ofCompanion: source.log) != nil
-        var facts = usesLog ? try copyWithLog(file) : try copyWithJournal(file)
+        let way = usesLog ? try copyWithLog(file) : try copyWithJournal(file)
         // SQLite has opened it by its name: it must have been this file, with the log of this file.
         guard try source.directory.status(of: source.name)?.identity == file.status().identity else {
             throw ChangedMeanwhile(reason: "it was replaced each time it was read")
         }
-        facts.journalMode = isWAL ? "wal" : "rollback"
         // Closed last: SQLite's locks in this process end with any descriptor of the file that is closed.
         _ = consume file
-        return facts
+        return (way, isWAL)
     }
 
     /// Under our lock nobody who closes the database takes its log away.
-    private func copyWithLog(_ file: borrowing OpenFile) throws -> Facts {
+    private func copyWithLog(_ file: borrowing OpenFile) throws -> StoredDatabase.Way {
         try file.lockDatabase(waiting: Self.patience, stop: run.stop)
-        return try isOpen() ? try copyOnline() : try copyFiles(source.log)
+        return try isOpen() ? try copyOnlineOrRolledBack() : try copyFiles()
     }
 
     /// Whether somebody has the database open in WAL mode, or died so. Without its log an index is of no meaning, and
@@ -123,62 +138,50 @@ struct DatabaseCopy {
     }
 
     /// SQLite takes the lock itself: behind one of ours a writer would wait, and SQLite behind him.
-    private func copyWithJournal(_ file: borrowing OpenFile) throws -> Facts {
+    private func copyWithJournal(_ file: borrowing OpenFile) throws -> StoredDatabase.Way {
+        try copyOnlineOrRolledBack { try file.lockDatabase(waiting: Self.patience, stop: run.stop) }
+    }
+
+    /// With a hot journal someone died while he wrote: a connection that may only read cannot roll back.
+    private func copyOnlineOrRolledBack(locking: () throws -> Void = {}) throws -> StoredDatabase.Way {
         do {
             return try copyOnline()
-        } catch let error as DatabaseError where isHotJournal(error) {
+        } catch let error as DatabaseError where [.SQLITE_READONLY, .SQLITE_CANTOPEN].contains(error.resultCode) {
             try discard()
-            try file.lockDatabase(waiting: Self.patience, stop: run.stop)
-            return try copyFiles(source.journal)
+            try locking()
+            return try copyFiles()
         }
     }
 
-    /// Someone died while he wrote: a connection that may only read cannot roll back.
-    private func isHotJournal(_ error: DatabaseError) -> Bool {
-        [.SQLITE_READONLY, .SQLITE_CANTOPEN].contains(error.resultCode)
-    }
-
-    // MARK: Online
-
-    private func copyOnline() throws -> Facts {
+    private func copyOnline() throws -> StoredDatabase.Way {
         let from = try DatabaseConnection.toSource(source, patience: Self.patience, stop: run.stop)
-        let facts = try openCopy { to in
+        try openCopy { to in
             try from.read { database in
                 // From its first read on the transaction is one snapshot, through all steps.
                 _ = try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_master")
                 try database.backup(to: to, pagesPerStep: Self.pagesPerStep) { _ in try run.stop.check() }
             }
-            return try check(to)
         }
         try from.close()
-        return facts
+        return .online
     }
 
-    // MARK: As files
-
-    /// The database and its log are copied as they are, and the copy takes the log over. Someone who opens the database
-    /// meanwhile is told by what he leaves.
-    private func copyFiles(_ log: [UInt8]) throws -> Facts {
+    /// The database and its logs are copied as they are, and the copy takes them over: a journal first, as SQLite does. Someone
+    /// who opens the database meanwhile is told by what he leaves.
+    private func copyFiles() throws -> StoredDatabase.Way {
         let before = try source.state()
+        let wasOpen = try isOpen()
         guard before != nil else { throw ChangedMeanwhile(reason: "it vanished") }
         _ = try scratch.copyFile(source.name, of: source.directory, as: name, stop: run.stop)
-        if try source.status(ofCompanion: log) != nil {
+        for log in [source.journal, source.log] where try source.status(ofCompanion: log) != nil {
             let suffix = String(decoding: log.suffix(log.count - source.name.count), as: UTF8.self)
             let count = try usedLength(of: log)
             _ = try scratch.copyFile(log, of: source.directory, as: name + suffix, upTo: count, stop: run.stop)
         }
-        let isWAL = log == source.log
-        let isOpen = try isWAL && isOpen()
-        let after = try source.state()
-        guard !isOpen, after == before else {
+        guard try source.state() == before, try isOpen() == wasOpen else {
             throw ChangedMeanwhile(reason: "it changed each time it was read")
         }
-        var facts = try openCopy { database in
-            if isWAL { try database.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
-            return try check(database)
-        }
-        facts.way = .quiescent
-        return facts
+        return .quiescent
     }
 
     /// How many bytes of a log the copy needs. One journal of several, of a transaction over several databases, counts as
@@ -199,9 +202,9 @@ struct DatabaseCopy {
     // MARK: The copy
 
     /// Opens the copy, and closes it so that it stands alone.
-    private func openCopy(_ body: (Database) throws -> Facts) throws -> Facts {
+    private func openCopy<R>(_ body: (Database) throws -> R) throws -> R {
         let queue = try DatabaseConnection.toCopy(name.utf8, in: scratch)
-        let facts = try queue.writeWithoutTransaction { database in
+        let result = try queue.writeWithoutTransaction { database in
             // What makes the backup durable is its own sync.
             try database.execute(sql: "PRAGMA synchronous = OFF")
             return try body(database)
@@ -210,7 +213,7 @@ struct DatabaseCopy {
         for companion in DatabaseFiles.companions(of: name.utf8) where try scratch.status(of: companion) != nil {
             throw ChangedMeanwhile(reason: "its log could not be taken over")
         }
-        return facts
+        return result
     }
 
     /// Only a copy that is whole counts. What is wrong in the app's eyes only is as it was.

@@ -24,6 +24,8 @@ package struct LiveDatabases: Sendable {
     package struct Found: Sendable {
         package fileprivate(set) var databases: [StoredDatabase] = []
         package fileprivate(set) var states = DatabaseStates()
+        /// Logs that came after the scan, or are no items of their own.
+        fileprivate var added: [SourcePlan.AddedFile] = []
     }
 
     private let scratch: Directory
@@ -66,6 +68,7 @@ package struct LiveDatabases: Sendable {
             }
         }
         try plan.leaveOut(left)
+        try plan.add(found.added)
         return found
     }
 
@@ -88,14 +91,14 @@ package struct LiveDatabases: Sendable {
         var facts: DatabaseCopy.Facts
         var state: DatabaseState?
         var content: Content
-        /// Further files that were copied, by index.
-        var logs: [(index: Int, file: CopiedFile)] = []
+        /// Its logs, where they were copied as they are, with their paths.
+        var logs: [(path: EntryPath, file: CopiedFile)] = []
         var skipped: Skipped?
     }
 
     fileprivate struct CopiedFile: Sendable {
         let file: SourcePlan.PreparedFile
-        let size: UInt64
+        let record: EntryRecord
         let extended: [ExtendedAttribute]
     }
 
@@ -106,12 +109,17 @@ package struct LiveDatabases: Sendable {
             if let state = database.state, state.isSettled(at: plan.reading) { found.states.states[path] = state }
             switch database.content {
             case .shared: plan.shareDatabase(index)
-            case .copied(let copy): plan.take(copy.file, size: copy.size, extended: copy.extended, for: index)
+            case .copied(let copy): plan.take(copy.file, size: copy.record.size, extended: copy.extended, for: index)
             case .file: break
             }
         }
-        for (index, log) in database.logs {
-            plan.take(log.file, size: log.size, extended: log.extended, for: index)
+        for (path, log) in database.logs {
+            if let index = plan.table.index(of: path) {
+                plan.take(log.file, size: log.record.size, extended: log.extended, for: index)
+            } else {
+                found.added.append(
+                    .init(path: path, record: log.record, content: log.file, extended: log.extended))
+            }
         }
         if let skipped = database.skipped { plan.skipped.append(skipped) }
     }
@@ -138,7 +146,7 @@ package struct LiveDatabases: Sendable {
         do throws(DiskError) {
             source = DatabaseFile(
                 directory: try plan.sourceDirectory(at: path.parent ?? .root), name: Array(path.name))
-            guard try isThere(source) else { return .vanished("it vanished while the backup was made") }
+            guard try isThere(source) else { return .vanished(Self.vanished) }
             isReadable = try DatabaseFiles.isDatabase(source.name, in: source.directory)
         } catch {
             // Whoever reads it for the backup says what is wrong with it.
@@ -147,20 +155,19 @@ package struct LiveDatabases: Sendable {
         let state: DatabaseState?
         do throws(DiskError) { state = try source.state() } catch {
             guard isReadable else { return .noDatabase }
-            return .database(
-                try copyRaw(source, candidate, plan, because: "its log cannot be read: \(error.reason)"))
+            return try copyRaw(source, candidate, plan, nil, because: "its log cannot be read: \(error.reason)")
         }
         // Encryption hides the database's header, but not that of its log.
         guard let state, isReadable || state.hasLog else { return .noDatabase }
         if let stored = unchanged(candidate, state, plan, parent) {
             return .database(Prepared(facts: DatabaseCopy.Facts(stored), state: state, content: .shared))
         }
-        if isRaw(path) { return .database(try copyRaw(source, candidate, plan, state)) }
+        if isRaw(path) { return try copyRaw(source, candidate, plan, state) }
         do {
             guard isReadable else { throw DatabaseNotCopied(reason: "it is encrypted, or no database") }
             return .database(try copy(source, candidate, state, at: path))
         } catch let error as DatabaseNotCopied {
-            return .database(try copyRaw(source, candidate, plan, because: error.reason))
+            return try copyRaw(source, candidate, plan, nil, because: error.reason)
         }
     }
 
@@ -203,9 +210,11 @@ package struct LiveDatabases: Sendable {
         let copy = DatabaseCopy(source: source, scratch: scratch, name: "\(candidate.names[0]).db", run: run)
         let facts = try copy.make()
         for note in facts.notes { run.report(.warning("\(path): saved as it is, but its check says: \(note)")) }
+        guard let status = try scratch.status(of: copy.name.utf8) else {
+            throw DatabaseNotCopied(reason: "its copy is gone")
+        }
         let file = CopiedFile(
-            file: .init(copy.name, in: scratch), size: try scratch.status(of: copy.name.utf8)?.size ?? 0,
-            extended: try extended(source.name, source))
+            file: .init(copy.name, in: scratch), record: status.record, extended: try extended(source.name, source))
         return Prepared(facts: facts, state: state, content: .copied(file))
     }
 
@@ -220,35 +229,41 @@ package struct LiveDatabases: Sendable {
 
     // MARK: As it is
 
+    /// `reason`: why it is not copied otherwise; nil if that is what is wanted. The database comes first, then its logs: so a
+    /// log holds what the database may lack, and never the other way round. They are looked for where they lie: a rollback
+    /// journal lives as long as one transaction, and is seldom there when the source is scanned.
     private func copyRaw(
-        _ source: DatabaseFile, _ candidate: DatabaseCandidates.Candidate, _ plan: SourcePlan, because reason: String
-    ) throws -> Prepared {
-        var prepared = try copyRaw(source, candidate, plan, nil)
-        prepared.skipped = Skipped(
-            path: plan.table.path(of: candidate.names[0]),
-            reason: "live database: \(reason); it is saved as it is, with its logs", isKept: true, code: .liveDatabase)
-        return prepared
-    }
-
-    /// The database first, then its logs: so a log holds what the database may lack, and never the other way round.
-    private func copyRaw(
-        _ source: DatabaseFile, _ candidate: DatabaseCandidates.Candidate, _ plan: SourcePlan, _ state: DatabaseState?
-    ) throws -> Prepared {
+        _ source: DatabaseFile, _ candidate: DatabaseCandidates.Candidate, _ plan: SourcePlan, _ state: DatabaseState?,
+        because reason: String? = nil
+    ) throws -> Outcome {
         let index = candidate.names[0]
         let path = plan.table.path(of: index)
         var facts = DatabaseCopy.Facts()
         (facts.journalMode, facts.way) = ("unknown", .raw)
         var prepared = Prepared(facts: facts, state: state, content: .file)
-        guard let file = try copyRaw(source.name, source, as: "\(index).raw") else { return prepared }
-        prepared.content = .copied(file)
-        for (number, suffix) in ["-journal", "-wal"].enumerated() {
-            guard let log = plan.table.index(of: path.appending(suffix: suffix)), plan.table[log].kind == .file,
-                let file = try copyRaw(source.name + Array(suffix.utf8), source, as: "\(index).raw\(number)")
-            else { continue }
-            prepared.logs.append((log, file))
+        if let file = try copyRaw(source.name, source, as: "\(index).raw") {
+            prepared.content = .copied(file)
+            for (number, log) in [source.journal, source.log].enumerated() {
+                guard try source.status(ofCompanion: log)?.kind == .file,
+                    let file = try copyRaw(log, source, as: "\(index).raw\(number)")
+                else { continue }
+                prepared.logs.append(((path.parent ?? .root).appending(log), file))
+            }
+        } else if try source.directory.status(of: source.name) == nil {
+            return .vanished(Self.vanished)
         }
-        return prepared
+        if let reason {
+            let logs = prepared.logs.map { printable($0.path.name) }.joined(separator: " and ")
+            prepared.skipped = Skipped(
+                path: path,
+                reason:
+                    "live database: \(reason); it is saved as it is, \(logs.isEmpty ? "without a log" : "with \(logs)")",
+                isKept: true, code: .liveDatabase)
+        }
+        return .database(prepared)
     }
+
+    private static let vanished = "it vanished while the backup was made"
 
     /// Nil if it cannot be read: whoever reads it for the backup says so.
     private func copyRaw(
@@ -256,7 +271,7 @@ package struct LiveDatabases: Sendable {
     ) throws -> CopiedFile? {
         do {
             let copied = try scratch.copyFile(name, of: source.directory, as: copy, stop: run.stop)
-            return CopiedFile(file: .init(copy, in: scratch), size: copied.size, extended: copied.extended)
+            return CopiedFile(file: .init(copy, in: scratch), record: copied.record, extended: copied.extended)
         } catch is SourceUnreadable {
             try scratch.unlink(copy.utf8)
             return nil

@@ -7,9 +7,10 @@ extension Directory {
     /// ``SourceUnreadable`` where it cannot be read, and before it begins where there is no room.
     func copyFile(
         _ name: [UInt8], of source: Directory, as copy: String, upTo limit: UInt64 = .max, stop: StopFlag
-    ) throws -> (size: UInt64, extended: [ExtendedAttribute]) {
+    ) throws -> (record: EntryRecord, extended: [ExtendedAttribute]) {
         let file = try OpenFile(name, in: source)
-        let size = min(limit, try file.status().size)
+        var record = try file.status().record
+        let size = min(limit, record.size)
         if try FileSystemTraits(of: self).freeBytes < size {
             throw DiskError(
                 .noSpace, "copy", printable(name), because: "there is no room for a copy of \(ByteCount(size))")
@@ -18,6 +19,7 @@ extension Directory {
         var target = try NewFile(copy.utf8, in: self)
         try FileCopy.copy(
             file, size: size, to: &target, through: buffer.bytes, isSparse: false, stop: stop, each: { _ in })
-        return (target.size, try FileAttributes.extended(of: file.descriptor))
+        record.size = target.size
+        return (record, try FileAttributes.extended(of: file.descriptor))
     }
 }

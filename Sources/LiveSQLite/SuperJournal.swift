@@ -1,4 +1,3 @@
-import Containers
 import Disk
 import Model
 
@@ -15,7 +14,7 @@ struct SuperJournal {
     init?(namedBy journal: borrowing OpenFile) throws(DiskError) {
         let size = try journal.status().size
         let tail = try journal.readTail(16)
-        guard tail.count == 16, Array(tail[8...]) == DatabaseState.journalMagic else { return nil }
+        guard tail.count == 16, Array(tail[8...]) == DatabaseFiles.journalMagic else { return nil }
         let (length, sum) = (Self.number(tail[0..<4]), Self.number(tail[4..<8]))
         guard length > 0, length <= 4096, size >= UInt64(length) + 20 else { return nil }
         let name = try journal.bytes(at: Int64(size) - 16 - Int64(length), count: Int(length))

@@ -318,6 +318,29 @@ extension EntryTable {
         return result
     }
 
+    /// This table with more entries, in any order, whose directories it has. Where its own entries are then stands in `moved`.
+    package func inserting(
+        _ entries: [(path: EntryPath, record: EntryRecord)], moved: inout [Int]
+    ) throws(EntryTableError) -> EntryTable {
+        var result = EntryTable(root: records[0])
+        result.setRoot(extended: extended(of: 0))
+        result.userNames = userNames
+        result.groupNames = groupNames
+        var waiting = entries.sorted { $0.path < $1.path }[...]
+        moved = [0]
+        for index in 1..<max(1, records.count) {
+            let path = path(of: index)
+            while let next = waiting.first, next.path < path {
+                try result.append(next.record, path: next.path)
+                waiting.removeFirst()
+            }
+            moved.append(
+                try result.append(records[index], path: path, target: target(of: index), extended: extended(of: index)))
+        }
+        for (path, record) in waiting { try result.append(record, path: path) }
+        return result
+    }
+
     private func isBelow(_ index: Int, _ ancestor: Int) -> Bool {
         let length = Int(records[ancestor].pathLength)
         return withPath(of: ancestor) { above in

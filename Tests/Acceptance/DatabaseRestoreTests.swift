@@ -51,6 +51,41 @@ import Testing
         #expect(try count(app) == saved)
     }
 
+    /// Only the log differs, and the database goes with it all the same: else the log would be brought back to what the app
+    /// has made of the database meanwhile.
+    @Test func whatTheAppDoesBetweenRestoreAndUndo() throws {
+        let (app, saved) = try makeApp()
+        try app.done("restore", "one", "--skip-safety-backup")
+        _ = try write(app, checkpoint: 0)
+        let later = try count(app)
+        try app.done("restore", "one", "--skip-safety-backup")
+        #expect(try count(app) == saved)
+        let script = """
+            import sqlite3
+            db = sqlite3.connect("data/app.db", isolation_level=None)
+            db.executescript("DELETE FROM t; DELETE FROM last; VACUUM; CREATE TABLE more (x)")
+            db.executemany("INSERT INTO more VALUES (?)", [("x" * 1000,)] * 500)
+            db.close()
+            """
+        #expect(try ToolRun.run("python3", ["-c", script], in: app.path).status == 0)
+        try app.done("undo")
+        #expect(try count(app) == later)
+        try app.done("undo")
+        #expect(try count(app) == 0)
+    }
+
+    /// Whoever goes on with the old file does not get the restored one by it.
+    @Test func aDatabaseThatIsOpenIsReplacedTogetherWithItsLog() throws {
+        let (app, saved) = try makeApp()
+        try app.done("restore", "one", "--skip-safety-backup")
+        let before = try app.tree.status(entry("data/app.db"))?.identity
+        let writer = try DatabaseWriter(to: app.path + "/data/app.db", checkpoint: 0)
+        try app.done("restore", "one", "--only", "data/app.db", "--skip-safety-backup", "--live")
+        #expect(try app.tree.status(entry("data/app.db"))?.identity != before)
+        writer.stop(SIGTERM)
+        #expect(try count(app) == saved)
+    }
+
     /// The database is as the backup has it, and a log beside it holds more: it is not as the backup has it.
     @Test func aLogBesideARightDatabaseIsDisplaced() throws {
         let (app, saved) = try makeApp()

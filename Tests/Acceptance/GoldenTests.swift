@@ -118,7 +118,7 @@ import Testing
         try transcript.run("prune", "--keep-last", "3")
         for number in 1...6 {
             let name = number == 2 ? "before-the-move" : "auto_backup_20260\(number)01_033000"
-            try transcript.app.done("create", "--name", name, "--tag", number == 1 ? "first" : "nightly")
+            try transcript.app.done("create", "--full", "--name", name, "--tag", number == 1 ? "first" : "nightly")
         }
         try transcript.run("prune", "--keep-last", "2", "--keep-tag", "first", "--dry-run")
         try transcript.run("prune", "--keep-last", "2", "--keep-tag", "first")
@@ -134,7 +134,9 @@ import Testing
         try transcript.run("prune", "--keep-daily", "seven")
         try transcript.run("prune", "--keep-within", "7 days")
         try transcript.run("prune", "--keep-tag", "nihgtly")
-        for number in 7...9 { try transcript.app.done("create", "--name", "auto_backup_20260\(number)01_033000") }
+        for number in 7...9 {
+            try transcript.app.done("create", "--full", "--name", "auto_backup_20260\(number)01_033000")
+        }
         try transcript.run("prune", "--keep-last", "1", "--yes")
         try transcript.app.tree.write("backups/auto_backup_20260901_033000/app.py", "damaged")
         try transcript.run("prune", "--keep-last", "2", "--yes")

@@ -284,6 +284,38 @@ import Testing
         try app.shell("for file in data/app.db*; do cmp $file backups/one/$file; done")
     }
 
+    /// The header is that of the new state already, and the journal that of the old.
+    @Test func aHotJournalBesideADatabaseThatWasToUseALog() throws {
+        let app = try Self.makeApp()
+        try makeHotJournal(app, namedBy: app.path + "/data/app.db-mj0123456789")
+        try app.tree.write("data/app.db-mj0123456789", "there")
+        try app.shell("printf '\\002\\002' | dd of=data/app.db bs=1 seek=18 conv=notrunc 2>/dev/null")
+        let before = try app.snapshot()
+        try app.done("create", "--name", "one")
+        try app.expect(before, but: ".: time")
+        #expect(try held(app, "one/data/app.db") > 0)
+    }
+
+    // MARK: As they are
+
+    /// The log belongs to the database, whatever else is an item, and comes back with it.
+    @Test(arguments: ["item", "excluded", "zip"])
+    func aDatabaseThatIsSavedAsItIsHasItsLog(what: String) throws {
+        let app = try Self.makeApp()
+        try app.tree.write("backups/backup.yaml", "sqlite:\n  data/app.db: raw\n")
+        let writer = try DatabaseWriter(to: app.path + "/data/app.db", checkpoint: 0)
+        writer.stop()
+        switch what {
+        case "item": try app.done("create", "--name", "one", "--item", "data/app.db")
+        case "excluded": try app.done("create", "--name", "one", "--exclude", "*.db-wal")
+        default: try app.done("create", "--name", "one", "--item", "data/app.db", "--format", "zip")
+        }
+        try app.expectIntact([what == "zip" ? "one.zip" : "one"])
+        try app.shell("rm -f data/app.db*")
+        try app.done("restore", "one", "--only", "data/app.db", "--yes")
+        #expect(try DatabaseWriter.read(app.path + "/data/app.db")[0] == writer.committed())
+    }
+
     // MARK: Nothing of the app changes
 
     /// What others left beside a database stays as it is: an index without a log, a version that only readers go by, owners.
