@@ -272,7 +272,7 @@ masked() {
         if [[ $hide_next == yes ]]; then
             shown='***'
             hide_next=no
-        elif [[ $argument == --password*=* ]]; then
+        elif [[ $argument == --password*=* || $argument == --encrypt=* ]]; then
             printf -v shown '%q=***' "${argument%%=*}"
         elif [[ $argument == --password* ]]; then
             hide_next=yes

@@ -145,7 +145,8 @@ public struct BackupManager: Sendable {
                 result = RestoreResult(ending: .declined)
             } else {
                 let safety: (([EntryPath]) throws -> CreateRun.Outcome)? =
-                    request.skipsSafetyBackup ? nil : { try safetyBackup(touching: $0) }
+                    request.skipsSafetyBackup
+                    ? nil : { try safetyBackup(touching: $0, isEncrypted: planning.found.contents.isEncrypted) }
                 result = try planning.found.reading {
                     try RestoreRun(planning: planning, folders: folders, makeSafetyBackup: safety).apply(plan)
                 }
@@ -241,11 +242,11 @@ extension BackupManager {
     }
 
     /// Promise 9: the configured items, and everything that the plan touches.
-    private func safetyBackup(touching places: [EntryPath]) throws -> CreateRun.Outcome {
+    private func safetyBackup(touching places: [EntryPath], isEncrypted: Bool) throws -> CreateRun.Outcome {
         let backups = LocalBackups(try self.places.backups(), isItem: self.places.isItem, pool: pool, in: run)
         do {
             return try session.holding(backups, "restore") {
-                try Creating(manager: self, backups: backups).safetyBackup(touching: places)
+                try Creating(manager: self, backups: backups).safetyBackup(touching: places, isEncrypted: isEncrypted)
             }
         } catch let error as BackupError where error.code != .interrupted {
             throw BackupError(

@@ -96,7 +96,7 @@ struct CopyRun {
             let contents = found.contents
             let created = try target.container(for: request.format).write(
                 try plan(found, target), as: try new(found, in: target), recording: recording(contents))
-            try verify(created.backup, in: target)
+            try prove(created.backup, in: target)
             return CopiedBackup(
                 source: text, backup: created.backup, bytesWritten: created.metadata.details?.bytesWritten ?? 0)
         }
@@ -153,6 +153,10 @@ struct CopyRun {
 
     private func new(_ found: FoundBackup, in target: LocalBackups) throws -> NewBackup {
         let metadata = found.contents.metadata
+        guard LocalTime(rfc3339: metadata.time.rfc3339) != nil else {
+            throw BackupError(
+                .refused, "'\(found.name)' has a time that no backup can have", advice: "Give it another with 'touch'")
+        }
         var new = NewBackup(
             name: try freeName(for: found, in: target), time: metadata.time,
             trigger: metadata.details?.trigger ?? .manual, tags: metadata.details?.tags ?? [], isFull: true)
@@ -176,7 +180,16 @@ struct CopyRun {
         return Recording(items: metadata.items, excludedItems: metadata.excludedItems, details: details)
     }
 
-    /// A copy counts when every byte of it is right.
+    /// A copy counts when every byte of it is right; until then it is none.
+    private func prove(_ backup: Backup, in target: LocalBackups) throws {
+        do {
+            try verify(backup, in: target)
+        } catch {
+            try target.remove(backup)
+            throw error
+        }
+    }
+
     private func verify(_ backup: Backup, in target: LocalBackups) throws {
         let contents = try target.container(for: backup.format).contents(of: backup.name)
         let verified = try contents.verify(percent: 100, choice: 0, pool: manager.pool, in: run)
@@ -184,7 +197,6 @@ struct CopyRun {
             target.place.remember(verified, of: backup.format.fileName(of: backup.name), seal: seal, percent: 100)
         }
         guard let damage = verified.findings.first(where: { $0.severity == .damage }) else { return }
-        try target.remove(backup)
         throw BackupError(
             .damaged,
             "the copy '\(backup.name)' was not what it should be, and is removed: \(damage.subject): \(damage.message)",

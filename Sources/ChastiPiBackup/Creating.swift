@@ -19,19 +19,29 @@ struct Creating {
         var findings: [Finding] = []
         var backup = outcome.backup
         if request.verifies {
-            let contents = try backups.container(for: backup.format).contents(of: backup.name)
-            let verified = try contents.verify(percent: 100, choice: 0, pool: manager.pool, in: run)
-            if let seal = contents.seal {
-                let file = backup.format.fileName(of: backup.name)
-                backups.place.remember(verified, of: file, seal: seal, percent: 100)
-            }
-            findings = verified.findings
+            findings = try readBack(backup)
             if !findings.contains(where: { $0.severity == .damage }) { backup.state = .verified(run.clock.wall()) }
         }
         return CreateResult(
             backup: backup, skipped: outcome.details.skipped, absentItems: outcome.absentItems,
             uncovered: outcome.uncovered, sharedFiles: outcome.details.sharedFiles,
             bytesWritten: outcome.details.bytesWritten, findings: findings)
+    }
+
+    private func readBack(_ backup: Backup) throws -> [Finding] {
+        do {
+            let contents = try backups.container(for: backup.format).contents(of: backup.name)
+            let verified = try contents.verify(percent: 100, choice: 0, pool: manager.pool, in: run)
+            if let seal = contents.seal {
+                let file = backup.format.fileName(of: backup.name)
+                backups.place.remember(verified, of: file, seal: seal, percent: 100)
+            }
+            return verified.findings
+        } catch let error as Stopped {
+            throw BackupError(
+                .interrupted, "interrupted; '\(backup.name)' is made and on the disk, but was not read back",
+                signal: error.signal)
+        }
     }
 
     func preview(_ request: CreateRequest) throws -> CreateResult {
@@ -52,7 +62,8 @@ struct Creating {
     }
 
     /// A place that today's selection does not cover is an item of its own: nothing that is displaced is missing.
-    func safetyBackup(touching places: [EntryPath]) throws -> CreateRun.Outcome {
+    /// `isEncrypted`: what is restored is, and what it brought before must not lie readable beside it.
+    func safetyBackup(touching places: [EntryPath], isEncrypted: Bool) throws -> CreateRun.Outcome {
         let choice = try Self.choice(manager.configuration, CreateRequest(), manager.places, run)
         var items = choice.items
         for place in places where choice.selection.decision(on: place, kind: .file) != .take {
@@ -60,7 +71,8 @@ struct Creating {
         }
         var order = CreateRun.Order(
             selection: Selection(items: items, rules: Exclusions(choice.rules)), items: items, rules: choice.rules,
-            name: nil, format: try format(nil), prefix: .preRestore, trigger: .preRestore, tags: [], isFull: false)
+            name: nil, format: isEncrypted ? .zip : try format(nil), prefix: .preRestore, trigger: .preRestore,
+            tags: [], isFull: false)
         order.fullReadDays = manager.configuration.fullReadDays.value
         order.rawDatabases = manager.configuration.rawDatabases.value
         if order.format == .zip { order.password = try run.passwords.known() }

@@ -263,9 +263,7 @@ extension Doctor {
         try add("permissions", unlessFound: "the app can be read and restored, and backups be made") { doctor in
             if let directory {
                 doctor.checkChangeable(directory, "the backup directory", .problem, advice)
-                if try directory.status(of: ".state".utf8) != nil {
-                    doctor.checkChangeable(try directory.directory(".state".utf8), "its .state", .problem, advice)
-                }
+                try doctor.checkStateFolder(in: directory, advice)
                 if try directory.status().mode & 0o002 != 0 {
                     doctor.add(
                         "permissions", .warning, "everyone may change the backup directory",
@@ -278,7 +276,8 @@ extension Doctor {
         }
         let owner = try places.app.status().user
         let ownership = Ownership.byNumber()
-        try add("ownership", unlessFound: "the backups belong to \(Self.shown(owner)), as the app does") { doctor in
+        let isRight = "the \(directory == nil ? "app belongs" : "backups belong") to \(Self.shown(owner))"
+        try add("ownership", unlessFound: directory == nil ? isRight : "\(isRight), as the app does") { doctor in
             if let directory, try directory.status().user != owner {
                 doctor.add(
                     "ownership", .warning,
@@ -288,9 +287,22 @@ extension Doctor {
             if !ownership.maySetAttributes(ofWhatBelongsTo: owner) {
                 doctor.add(
                     "ownership", .warning, "the app belongs to \(Self.shown(owner)), and not to who runs this",
-                    do: "A restore cannot set owners and modes then: run as \(Self.shown(owner)) or as root")
+                    do:
+                        "A restore cannot set owners and modes then: run as \(owner == 0 ? "" : "\(Self.shown(owner)) or as ")root"
+                )
             }
         }
+    }
+
+    private mutating func checkStateFolder(in directory: Directory, _ advice: String) throws {
+        let state: Directory
+        do throws(DiskError) {
+            state = try directory.directory(".state".utf8)
+        } catch {
+            if error.code == .notFound { return }
+            return add("permissions", .problem, "its .state cannot be opened: \(error.reason)", do: advice)
+        }
+        checkChangeable(state, "its .state", .problem, advice)
     }
 
     private static func shown(_ user: UInt32) -> String {

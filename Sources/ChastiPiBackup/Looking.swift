@@ -85,20 +85,36 @@ struct Looking {
         guard request.percent > 0, request.percent <= 100 else {
             throw BackupError(.usage, "--sample takes more than 0 and at most 100 percent")
         }
-        var names = request.backups
-        if request.all {
-            names = try list().backups.map(\.name.text)
-        } else if names.isEmpty {
-            names = ["latest"]
-        }
+        if request.all { return try list().backups.compactMap { try verify($0, request) } }
+        let names = request.backups.isEmpty ? ["latest"] : request.backups
+        // One that does not exist is told before others are read, which takes long.
+        for name in names where !name.contains("/") { try checkThere(name) }
         return try names.map { name in
-            do {
-                return try verify(name, request)
-            } catch let error as BackupError where error.code == .wrongPassword && names.count > 1 {
-                // The others are verified all the same.
-                return Verification(
-                    backup: try listed(name), findings: [], files: 0, bytes: 0, lacksPassword: error.message)
-            }
+            guard names.count > 1 else { return try verify(name, request) }
+            return try unlessItCannotBeRead(try listed(name)) { try verify(name, request) }
+        }
+    }
+
+    private func checkThere(_ name: String) throws {
+        guard let directory = try places.existingBackups() else { throw BackupError.noBackup(name) }
+        _ = try LocalBackups(directory, isItem: places.isItem, pool: pool, in: run).find(name)
+    }
+
+    /// Nil if it was deleted since it was listed.
+    private func verify(_ backup: Backup, _ request: VerifyRequest) throws -> Verification? {
+        let verification = try unlessItCannotBeRead(backup) {
+            // A folder and a zip may share a name.
+            try verify("\(backup.format.rawValue):\(backup.name)", request)
+        }
+        return verification.failure?.code == .notFound ? nil : verification
+    }
+
+    /// The others are verified all the same.
+    private func unlessItCannotBeRead(_ backup: Backup, _ body: () throws -> Verification) throws -> Verification {
+        do {
+            return try body()
+        } catch let error as BackupError where [.wrongPassword, .notFound, .refused].contains(error.code) {
+            return Verification(backup: backup, findings: [], files: 0, bytes: 0, failure: (error.code, error.message))
         }
     }
 
@@ -110,7 +126,8 @@ struct Looking {
         } catch let error as BackupError where error.code == .damaged {
             // That it cannot be opened is what the verification found.
             return Verification(
-                backup: try listed(text), findings: [Finding(.damage, printable(text.utf8), error.message)], files: 0,
+                backup: try listed(text), findings: [Finding(.damage, printable(text.utf8), error.whatIsDamaged)],
+                files: 0,
                 bytes: 0)
         }
         let choice = run.random(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }

@@ -84,8 +84,8 @@ public struct Verification: Sendable {
     /// Files and bytes that were read.
     public let files: Int
     public let bytes: UInt64
-    /// Why it could not be opened, if its password is missing or wrong: nothing was read.
-    public var lacksPassword: String?
+    /// Why it could not be read, as where its password is missing or wrong, or where it was deleted meanwhile.
+    public var failure: (code: BackupError.Code, message: String)?
 
     public var isDamaged: Bool { findings.contains { $0.severity == .damage } }
 }

@@ -60,6 +60,14 @@ extension BackupContents {
     }
 }
 
+extension BackupError {
+    /// What is wrong with a backup, as a clause: for where its name stands already.
+    package var whatIsDamaged: String {
+        guard code == .damaged, let start = message.firstRange(of: "' is damaged: ") else { return message }
+        return String(message[start.upperBound...])
+    }
+}
+
 extension BackupMetadata.Details {
     /// Whether the counts are those of what the manifest lists.
     package func counts(_ table: EntryTable) -> Bool {

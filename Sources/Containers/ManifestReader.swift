@@ -21,6 +21,9 @@ package struct ManifestReader: ~Copyable {
     private var wholeMetadata: [UInt8] = []
     private var hasRoot = false
     private var number = 0
+    /// Lines that are no entry and belong to none.
+    private var remarks = 0
+    private static let remarkLimit = 100_000
     private var hash = SHA256()
     /// What came but is not read yet: the begin of a line, and what may be the seal.
     private var rest: [UInt8] = []
@@ -100,6 +103,9 @@ package struct ManifestReader: ~Copyable {
                 continue
             }
             if line.first == UInt8(ascii: "#") || line.isEmpty {
+                remarks += 1
+                // Untrusted, it could be nothing else for gigabytes.
+                if remarks > Self.remarkLimit { throw error("there are too many lines without an entry") }
                 if extra != nil { throw error("a '#:' line without an entry") }
                 if line.starts(with: Manifest.metadataPrefix.utf8) { try takeMetadata(line) }
             } else {

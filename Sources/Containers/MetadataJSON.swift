@@ -8,7 +8,7 @@ extension BackupMetadata {
     private static let originalKeys: Set<String> = [
         "backup_name", "created_at", "version", "items_backed_up", "excluded_items",
     ]
-    private static let limits = JSONLimits(bytes: sizeLimit, depth: 16, values: 4_000_000)
+    private static let limits = JSONLimits(bytes: sizeLimit, depth: 16, values: 1_000_000)
 
     /// The file's bytes.
     package func encoded() -> [UInt8] {

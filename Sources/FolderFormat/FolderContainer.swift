@@ -105,7 +105,7 @@ extension FolderContainer {
         do {
             try fill(&backup, from: folder, hasManifest: hasManifest)
         } catch let error as BackupError {
-            backup.state = .damaged(error.message)
+            backup.state = .damaged(error.whatIsDamaged)
         } catch let error as MetadataError {
             backup.state = .damaged("\(BackupMetadata.fileName): \(error)")
         }

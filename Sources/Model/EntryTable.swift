@@ -44,7 +44,7 @@ package struct EntryRecord: Sendable {
     // Where the rest lies in the table.
     fileprivate(set) package var parent: Int32 = -1
     fileprivate var pathStart: UInt32 = 0
-    fileprivate var pathLength: UInt32 = 0
+    package fileprivate(set) var pathLength: UInt32 = 0
     fileprivate var targetStart: UInt32 = 0
     fileprivate var nameLength: UInt16 = 0
     fileprivate var targetLength: UInt16 = 0
@@ -265,6 +265,11 @@ extension EntryTable {
         }
         guard low < records.count, Int(records[low].pathLength) == path.count else { return nil }
         return withPath(of: low, { $0.elementsEqual(path) }) ? low : nil
+    }
+
+    /// The indices of the entries for which `isWanted` holds, in order.
+    package func indices(where isWanted: (EntryRecord) -> Bool) -> [Int] {
+        records.indices.filter { isWanted(records[$0]) }
     }
 
     /// The first index after `index` that is not below it.

@@ -7,12 +7,13 @@ import Workers
 extension ZipContainer {
     package func write(_ plan: SourcePlan, as new: NewBackup, recording: Recording) throws -> CreatedBackup {
         try place.checkFree(new.name)
+        var plan = plan
+        try leaveOutLongPaths(of: &plan)
         try checkSpace(for: plan)
         guard let reader = plan.makeStoredReader(stop: run.stop) else {
             return try writePlanned(plan, as: new, recording: recording)
         }
         // Pieces of a large file are read side by side, which a packed one does not allow.
-        var plan = plan
         var scratch = try place.makeScratch(for: "copy")
         do {
             for index in 1..<max(1, plan.table.count)
@@ -28,6 +29,26 @@ extension ZipContainer {
             scratch.discard()
             throw place.spaceError(error)
         }
+    }
+
+    /// The length of a member's name has 16 bits; a directory's ends with a slash.
+    private func leaveOutLongPaths(of plan: inout SourcePlan) throws {
+        let long = plan.table.indices(where: { Int($0.pathLength) >= Int(UInt16.max) })
+        guard let first = long.first else { return }
+        if case .backup(let contents) = plan.source {
+            throw BackupError(
+                .refused,
+                "'\(contents.name)' has paths that are too long for a zip, such as \(shortened(plan.table.path(of: first)))",
+                advice: "Copy it to a folder")
+        }
+        plan.skipped += long.map {
+            Skipped(path: plan.table.path(of: $0), reason: "its path is too long for a zip; a folder can hold it")
+        }
+        try plan.leaveOut(Set(long))
+    }
+
+    private func shortened(_ path: EntryPath) -> String {
+        "\(EntryPath(unchecked: Array(path.bytes.prefix(100))))…"
     }
 
     private func writePlanned(_ plan: SourcePlan, as new: NewBackup, recording: Recording) throws -> CreatedBackup {

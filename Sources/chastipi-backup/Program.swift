@@ -105,13 +105,17 @@ enum ExitStatus {
     static let damaged: Int32 = 20
 
     static func of(_ error: BackupError) -> Int32 {
-        switch error.code {
+        error.code == .interrupted ? 128 + (error.signal ?? SIGINT) : of(error.code)
+    }
+
+    static func of(_ code: BackupError.Code) -> Int32 {
+        switch code {
         case .usage: usage
         case .notFound: 10
         case .locked: 11
         case .wrongPassword: wrongPassword
         case .damaged: damaged
-        case .interrupted: 128 + (error.signal ?? SIGINT)
+        case .interrupted: 128 + SIGINT
         case .configuration, .nameTaken, .refused, .noSpace, .system, .recoveryPending, .recoveryFailed,
             .nothingToUndo, .declined:
             failed

@@ -71,6 +71,52 @@ import Testing
         #expect(try app.backups() == ["one", "two"])
     }
 
+    /// Until it is read back a copy is none.
+    @Test func aCopyThatIsInterruptedIsGone() throws {
+        let app = try TestApp()
+        try app.shell("for n in 1 2 3 4 5 6; do head -c 40000000 /dev/zero | tr '\\0' $n > data/large$n; done")
+        try app.done("create", "--name", "one")
+        for format in ["zip", "folder"] {
+            let copy = try RunningProgram(["copy", "one", "--to", format, "--name", "two"], app: app.path)
+            let place = entry(format == "zip" ? "backups/two.zip" : "backups/two")
+            let isThere = try copy.wait { try app.tree.status(place) != nil }
+            copy.send(SIGTERM)
+            let answer = try copy.end()
+            if isThere && answer.status == 143 {
+                try app.expectIntact(["one"])
+            } else {
+                // It was faster.
+                #expect(answer.status == 0, "\(answer)")
+                try app.done("delete", "two", "--yes")
+            }
+        }
+        let create = try RunningProgram(["create", "--full", "--verify", "--name", "two"], app: app.path)
+        if try create.wait({ try app.tree.status(entry("backups/two")) != nil }) { create.send(SIGTERM) }
+        let answer = try create.end()
+        #expect(
+            answer.status == 0 || answer.errors.contains("'two' is made and on the disk, but was not read back"),
+            "\(answer)")
+        try app.expectIntact(["one", "two"])
+    }
+
+    /// What one backup is told of does not depend on the others.
+    @Test func backupsAreVerifiedWhateverTheOthersAre() throws {
+        let app = try TestApp()
+        try app.done("create", "--name", "one")
+        try app.done("create", "--name", "two", "--format", "zip")
+        try app.shell("cp backups/two.zip backups/one.zip")
+        let both = try app.done("verify", "--all")
+        #expect(both.output.split(separator: "\n").filter { $0.contains(": whole") }.count == 3, "\(both)")
+        try app.tree.overwrite(entry("backups/one/app.py"), at: 0, with: [0])
+        let named = try app.run("verify", "two", "folder:one")
+        #expect(
+            named.status == 20 && named.output.contains("two: whole") && named.output.contains("one: DAMAGED"),
+            "\(named)")
+        let missing = try app.run("verify", "two", "three")
+        missing.expectError(10, "there is no backup 'three'")
+        #expect(missing.output.isEmpty)
+    }
+
     @Test func aDamagedBackupIsNotCopied() throws {
         let app = try makeApp()
         for format in ["folder", "zip"] { try app.done("create", "--name", format, "--format", format) }

@@ -77,6 +77,17 @@ import Testing
     }
 
     /// What a run knows a password for does not become readable beside it: neither a scheduled zip nor a safety backup.
+    @Test func theSafetyBackupBeforeAnEncryptedOneIsEncrypted() throws {
+        let app = try makeApp()
+        try app.done("zip", "--name", "one", "--password-file", right)
+        try app.tree.write("config.json", "a secret of later")
+        let answer = try app.done("restore", "one", "--password-file", right)
+        let safety = try #require(try app.backups().first { $0.hasPrefix("pre_restore_backup_") }, "\(answer)")
+        #expect(safety.hasSuffix(".zip"))
+        #expect(try app.run("verify", safety).status == 12)
+        try app.done("verify", safety, "--password-file", right)
+    }
+
     @Test func theEnvironmentEncryptsEveryZip() throws {
         let app = try TestApp()
         try app.tree.write("backups/backup.yaml", "format: zip\n")

@@ -103,6 +103,28 @@ import Testing
     }
 
     /// Whatever byte is wrong, also one that a restore needs not: it is not restored as if nothing were (promise 14).
+    /// The length of a name in a zip has 16 bits; a path on the disk may be longer.
+    @Test func whatHasTooLongAPathIsLeftOutAndNamed() throws {
+        let app = try TestApp()
+        let script = """
+            import os
+            os.chdir("data")
+            for _ in range(262):
+                os.mkdir("d" * 250)
+                os.chdir("d" * 250)
+            open("leaf", "w").close()
+            """
+        #expect(try ToolRun.run("python3", ["-c", script], in: app.path).status == 0)
+        let answer = try app.run("zip", "--name", "one")
+        #expect(
+            answer.status == 3 && answer.errors.contains("its path is too long for a zip"),
+            "\(answer.errors.suffix(300))")
+        try app.done("create", "--name", "two")
+        let copied = try app.run("copy", "two", "--to", "zip")
+        copied.expectError(1, "too long for a zip")
+        try app.expectIntact(["one.zip", "two"])
+    }
+
     @Test func aDamagedZipIsNotRestored() throws {
         let app = try makeApp()
         try app.done("zip", "--name", "one")

@@ -41,11 +41,13 @@ struct VerifyVerb: Verb {
             .command("verify", [("verifications", .array(verifications.map { json($0) }))]),
             text: { verifications.flatMap { text($0, session) } })
         if verifications.contains(where: \.isDamaged) { return ExitStatus.damaged }
-        return verifications.contains { $0.lacksPassword != nil } ? ExitStatus.wrongPassword : ExitStatus.done
+        return verifications.compactMap(\.failure).first.map { ExitStatus.of($0.code) } ?? ExitStatus.done
     }
 
     private func text(_ verification: Verification, _ session: Session) -> [String] {
-        if let reason = verification.lacksPassword { return ["\(verification.backup.name): not verified: \(reason)"] }
+        if let failure = verification.failure {
+            return ["\(verification.backup.name): not verified: \(failure.message)"]
+        }
         let read = "\(counted(verification.files, "file")), \(ByteCount(verification.bytes)) read"
         let damages = verification.findings.filter { $0.severity == .damage }
         let notes = verification.findings.filter { $0.severity == .note }
@@ -63,7 +65,8 @@ struct VerifyVerb: Verb {
     private func json(_ verification: Verification) -> JSONOutput {
         .object([
             ("backup", .string(verification.backup.name.text)), ("damaged", .bool(verification.isDamaged)),
-            ("wrong_password", .bool(verification.lacksPassword != nil)),
+            ("wrong_password", .bool(verification.failure?.code == .wrongPassword)),
+            ("failure", verification.failure.map { .string($0.message) } ?? .null),
             ("files", .number(Int64(verification.files))), ("bytes", .unsigned(verification.bytes)),
             ("findings", .array(verification.findings.map(\.json))),
         ])
