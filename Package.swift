@@ -40,9 +40,10 @@ let package = Package(
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         // Floor 1.
         floor("Disk", ["Model", "CLinux"]),
-        floor("Codec", ["Model", "CCrypto", "CDeflate", "CZlib"]),
+        floor("Codec", ["Model", "CCrypto", "CDeflate", "CZlib", "CZstd"]),
         floor("Workers", ["Model"]),
         // Floor 2: what formats share.
         floor("Containers", ["Model", "Disk", "Codec", "Workers"]),
