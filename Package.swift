@@ -53,6 +53,7 @@ let package = Package(
                 "Model", "Disk", "Codec", "Workers", "Containers", .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
+        floor("Storage", ["Model", "Disk"]),
         // Floor 3: formats.
         floor("FolderFormat", ["Model", "Disk", "Codec", "Workers", "Containers"]),
         floor("ZipFormat", ["Model", "Disk", "Codec", "Workers", "Containers"]),
@@ -79,6 +80,7 @@ let package = Package(
         tests("CodecTests", ["Model", "Codec", "Workers"]),
         tests("WorkersTests", ["Workers"]),
         tests("ContainersTests", ["Model", "Containers", "Codec", "Disk"]),
+        tests("StorageTests", ["Model", "Storage", "Disk", "Workers"]),
         tests("FolderFormatTests", ["Model", "FolderFormat", "Containers", "Codec", "Disk", "Workers"]),
         tests("ZipFormatTests", ["Model", "ZipFormat", "Containers", "Codec", "Disk", "Workers"]),
         tests("ChastiPiBackupTests", ["Model", "ChastiPiBackup"]),
