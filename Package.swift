@@ -57,6 +57,7 @@ let package = Package(
         // Floor 3: formats.
         floor("FolderFormat", ["Model", "Disk", "Codec", "Workers", "Containers"]),
         floor("ZipFormat", ["Model", "Disk", "Codec", "Workers", "Containers"]),
+        floor("ResticFormat", ["Model", "Disk", "Codec", "Workers", "Containers", "Storage"]),
         // Floor 4: the library that people import.
         floor(
             "ChastiPiBackup",
@@ -83,6 +84,7 @@ let package = Package(
         tests("StorageTests", ["Model", "Storage", "Disk", "Workers"]),
         tests("FolderFormatTests", ["Model", "FolderFormat", "Containers", "Codec", "Disk", "Workers"]),
         tests("ZipFormatTests", ["Model", "ZipFormat", "Containers", "Codec", "Disk", "Workers"]),
+        tests("ResticFormatTests", ["Model", "ResticFormat", "Storage", "Codec", "Disk", "Workers"]),
         tests("ChastiPiBackupTests", ["Model", "ChastiPiBackup"]),
         tests("Acceptance", ["Model", "Disk"], excluding: ["Golden", "Zips"]),
     ],
