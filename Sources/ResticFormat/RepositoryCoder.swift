@@ -32,6 +32,14 @@ package struct RepositoryCoder: ~Copyable {
         return try body(try open(stored, key, location.place))
     }
 
+    /// Checks that `sealed`, which stays as it is, holds the blob: bad memory is found before it matters.
+    mutating func verify(_ sealed: UnsafeRawBufferPointer, _ key: BlobKey, _ place: BlobPlace) throws(FormatError) {
+        if message.bytes.count < sealed.count { message = Buffer(size: Self.roomy(sealed.count)) }
+        let copy = UnsafeMutableRawBufferPointer(rebasing: message.bytes[..<sealed.count])
+        copy.copyMemory(from: sealed)
+        _ = try open(copy, key, place)
+    }
+
     /// The content of a blob that stands encrypted in `stored`, which is decrypted there.
     private mutating func open(
         _ stored: UnsafeMutableRawBufferPointer, _ key: BlobKey, _ place: BlobPlace
@@ -80,6 +88,11 @@ package struct RepositoryCoder: ~Copyable {
         case UInt8(ascii: "{"), UInt8(ascii: "["): return plain
         default: throw FormatError("it is encoded in the unknown way \(first)")
         }
+    }
+
+    /// A document as it is stored: compressed in version 2, always, as restic does.
+    package mutating func sealDocument(_ json: [UInt8], _ compressor: inout ZstdCompressor) -> [UInt8] {
+        cipher.seal(version == .one ? json : [2] + compressor.compress(json))
     }
 
     /// A size for a buffer that soon fits everything of its kind.

@@ -56,7 +56,7 @@ import Workers
     private func checkEveryTree(_ repository: Repository, _ index: BlobIndex) throws {
         var coder = repository.coder()
         var trees = 0
-        for key in index.keys {
+        for key in index.blobKeys {
             let bytes = try repository.blob(key, in: index, &coder)
             guard key.type == .tree else { continue }
             trees += 1
@@ -182,7 +182,7 @@ import Workers
     private func unreadable(_ repository: Repository, _ index: BlobIndex) throws -> Int {
         var coder = repository.coder()
         var count = 0
-        for key in index.keys {
+        for key in index.blobKeys {
             do {
                 _ = try repository.blob(key, in: index, &coder)
             } catch is FormatError {
@@ -194,12 +194,6 @@ import Workers
 }
 
 extension BlobIndex {
-    fileprivate var keys: Set<BlobKey> {
-        var keys: Set<BlobKey> = []
-        forEach { key, _ in keys.insert(key) }
-        return keys
-    }
-
     fileprivate func blobs(of pack: SHA256Digest) -> [BlobPlace] {
         var places: [BlobPlace] = []
         forEach { _, location in

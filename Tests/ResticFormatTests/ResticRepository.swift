@@ -16,6 +16,14 @@ final class ResticRepository: Sendable {
         try restic(["init", "--repository-version", "\(version)"])
     }
 
+    /// A place for one that we make.
+    init(empty: Void) throws {
+        tree = try TemporaryTree()
+        try tree.makeDirectory(entry("repository"))
+    }
+
+    func backend() throws -> LocalBackend { try LocalBackend(path: path) }
+
     /// Runs restic, which must succeed.
     @discardableResult
     func restic(_ arguments: [String], in directory: String? = nil, zone: String = "UTC") throws -> ToolRun {
@@ -32,7 +40,7 @@ final class ResticRepository: Sendable {
         guard let password = Password(Self.password.utf8) else {
             throw ResticFailure(text: "no password", arguments: [])
         }
-        return try Repository(try LocalBackend(path: path), password)
+        return try Repository(try backend(), password)
     }
 }
 
@@ -118,4 +126,13 @@ struct OddTree {
 
 private func makedev(_ major: UInt64, _ minor: UInt64) -> dev_t {
     dev_t(minor & 0xff | (major & 0xfff) << 8 | (minor & ~0xff) << 12)
+}
+
+extension BlobIndex {
+    /// Each blob once.
+    var blobKeys: [BlobKey] {
+        var keys: Set<BlobKey> = []
+        forEach { key, _ in keys.insert(key) }
+        return Array(keys)
+    }
 }
