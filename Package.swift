@@ -40,9 +40,10 @@ let package = Package(
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         // Floor 1.
         floor("Disk", ["Model", "CLinux"]),
-        floor("Codec", ["Model", "CCrypto", "CDeflate", "CZlib"]),
+        floor("Codec", ["Model", "CCrypto", "CDeflate", "CZlib", "CZstd"]),
         floor("Workers", ["Model"]),
         // Floor 2: what formats share.
         floor("Containers", ["Model", "Disk", "Codec", "Workers"]),
@@ -52,9 +53,11 @@ let package = Package(
                 "Model", "Disk", "Codec", "Workers", "Containers", .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
+        floor("Storage", ["Model", "Disk"]),
         // Floor 3: formats.
         floor("FolderFormat", ["Model", "Disk", "Codec", "Workers", "Containers"]),
         floor("ZipFormat", ["Model", "Disk", "Codec", "Workers", "Containers"]),
+        floor("ResticFormat", ["Model", "Disk", "Codec", "Workers", "Containers", "Storage"]),
         // Floor 4: the library that people import.
         floor(
             "ChastiPiBackup",
@@ -78,8 +81,10 @@ let package = Package(
         tests("CodecTests", ["Model", "Codec", "Workers"]),
         tests("WorkersTests", ["Workers"]),
         tests("ContainersTests", ["Model", "Containers", "Codec", "Disk"]),
+        tests("StorageTests", ["Model", "Storage", "Disk", "Workers"]),
         tests("FolderFormatTests", ["Model", "FolderFormat", "Containers", "Codec", "Disk", "Workers"]),
         tests("ZipFormatTests", ["Model", "ZipFormat", "Containers", "Codec", "Disk", "Workers"]),
+        tests("ResticFormatTests", ["Model", "ResticFormat", "Storage", "Codec", "Disk", "Workers"]),
         tests("ChastiPiBackupTests", ["Model", "ChastiPiBackup"]),
         tests("Acceptance", ["Model", "Disk"], excluding: ["Golden", "Zips"]),
     ],

@@ -30,3 +30,24 @@ static inline int crypto_start_hmac_sha1(EVP_MAC_CTX *context, const unsigned ch
     };
     return EVP_MAC_init(context, key, size, parameters);
 }
+
+// Begins a Poly1305 with a one-time key of 32 bytes.
+static inline int crypto_start_poly1305(EVP_MAC_CTX *context, const unsigned char *key) {
+    return EVP_MAC_init(context, key, 32, NULL);
+}
+
+// scrypt (RFC 7914). Returns 1, or 0 or less where it fails: also where there is not enough memory.
+static inline int crypto_scrypt(
+    EVP_KDF_CTX *context, const unsigned char *password, size_t password_size, const unsigned char *salt, size_t salt_size,
+    uint64_t n, uint32_t r, uint32_t p, uint64_t memory, unsigned char *result, size_t size) {
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PASSWORD, (void *)password, password_size),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)salt, salt_size),
+        OSSL_PARAM_construct_uint64(OSSL_KDF_PARAM_SCRYPT_N, &n),
+        OSSL_PARAM_construct_uint32(OSSL_KDF_PARAM_SCRYPT_R, &r),
+        OSSL_PARAM_construct_uint32(OSSL_KDF_PARAM_SCRYPT_P, &p),
+        OSSL_PARAM_construct_uint64(OSSL_KDF_PARAM_SCRYPT_MAXMEM, &memory),
+        OSSL_PARAM_construct_end(),
+    };
+    return EVP_KDF_derive(context, result, size, parameters);
+}

@@ -8,9 +8,9 @@ package struct JSONError: Error, Hashable, Sendable {
     package let message: String
 
     /// For the byte at `offset` of `bytes`.
-    init(_ message: String, at offset: Int, of bytes: [UInt8]) {
+    init(_ message: String, at offset: Int, of bytes: some BidirectionalCollection<UInt8>) {
         let before = bytes.prefix(offset)
-        let lineStart = before.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+        let lineStart = before.lastIndex(of: UInt8(ascii: "\n")).map { before.index(after: $0) } ?? before.startIndex
         line = 1 + before.count { $0 == UInt8(ascii: "\n") }
         column = 1 + before[lineStart...].count { $0 & 0xc0 != 0x80 }
         self.message = message

@@ -13,6 +13,10 @@ enum LibCrypto {
     }()
     nonisolated(unsafe) static let sha256: OpaquePointer = present(EVP_MD_fetch(library, "SHA256", nil))
     nonisolated(unsafe) static let aes256ECB: OpaquePointer = present(EVP_CIPHER_fetch(library, "AES-256-ECB", nil))
+    nonisolated(unsafe) static let aes256CTR: OpaquePointer = present(EVP_CIPHER_fetch(library, "AES-256-CTR", nil))
+    nonisolated(unsafe) static let aes128ECB: OpaquePointer = present(EVP_CIPHER_fetch(library, "AES-128-ECB", nil))
+    nonisolated(unsafe) static let poly1305: OpaquePointer = present(EVP_MAC_fetch(library, "POLY1305", nil))
+    nonisolated(unsafe) static let scrypt: OpaquePointer = present(EVP_KDF_fetch(library, "SCRYPT", nil))
     nonisolated(unsafe) static let hmac: OpaquePointer = present(EVP_MAC_fetch(library, "HMAC", nil))
     nonisolated(unsafe) static let pbkdf2: OpaquePointer = present(EVP_KDF_fetch(library, "PBKDF2", nil))
 

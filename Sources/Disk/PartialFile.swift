@@ -6,7 +6,7 @@ package struct PartialFile: ~Copyable {
     package let temporaryName: [UInt8]
     private var isFinished = false
 
-    /// `temporaryName` begins with ``PartialDirectory/prefix``; nothing stands there.
+    /// `temporaryName` is one that listings leave out (``PartialDirectory/prefix``); nothing stands there.
     package init(_ temporaryName: [UInt8], in container: Directory) {
         self.container = container
         self.temporaryName = temporaryName

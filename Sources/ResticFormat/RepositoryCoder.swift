@@ -1,0 +1,102 @@
+import Codec
+import Model
+import Storage
+import Workers
+
+/// Decrypts, decompresses and checks what a repository holds, with contexts and memory that are used again and again: one for
+/// each worker.
+package struct RepositoryCoder: ~Copyable {
+    private let version: RepositoryConfiguration.Version
+    package var cipher: MessageCipher
+    private var decompressor = ZstdDecompressor()
+    private var hash = SHA256()
+    private var message = Buffer(size: 64 << 10)
+    private var content = Buffer(size: 64 << 10)
+
+    package init(_ keys: MessageKeys, _ version: RepositoryConfiguration.Version) {
+        self.version = version
+        cipher = MessageCipher(keys)
+    }
+
+    /// Reads a blob and calls `body` with its content, whose hash was compared with its ID.
+    ///
+    /// Throws ``FormatError`` where the blob is damaged, and `StorageError` where it cannot be read.
+    package mutating func readBlob<R>(
+        _ key: BlobKey, at location: BlobIndex.Location, from backend: any Backend,
+        _ body: (UnsafeRawBufferPointer) throws -> R
+    ) throws -> R {
+        let length = Int(location.place.length)
+        if message.bytes.count < length { message = Buffer(size: Self.roomy(length)) }
+        let stored = UnsafeMutableRawBufferPointer(rebasing: message.bytes[..<length])
+        try backend.read(.pack(location.pack), at: UInt64(location.place.offset), into: stored)
+        return try body(try open(stored, key, location.place))
+    }
+
+    /// Checks that `sealed`, which stays as it is, holds the blob: bad memory is found before it matters.
+    mutating func verify(_ sealed: UnsafeRawBufferPointer, _ key: BlobKey, _ place: BlobPlace) throws(FormatError) {
+        if message.bytes.count < sealed.count { message = Buffer(size: Self.roomy(sealed.count)) }
+        let copy = UnsafeMutableRawBufferPointer(rebasing: message.bytes[..<sealed.count])
+        copy.copyMemory(from: sealed)
+        _ = try open(copy, key, place)
+    }
+
+    /// The content of a blob that stands encrypted in `stored`, which is decrypted there.
+    private mutating func open(
+        _ stored: UnsafeMutableRawBufferPointer, _ key: BlobKey, _ place: BlobPlace
+    ) throws(FormatError) -> UnsafeRawBufferPointer {
+        var plain: UnsafeRawBufferPointer
+        do throws(MessageError) {
+            plain = UnsafeRawBufferPointer(try cipher.open(stored))
+        } catch {
+            throw FormatError("\(error)")
+        }
+        if place.isCompressed {
+            let size = place.contentLength
+            if content.bytes.count < size { content = Buffer(size: Self.roomy(size)) }
+            let target = UnsafeMutableRawBufferPointer(rebasing: content.bytes[..<size])
+            do throws(ZstdError) {
+                try decompressor.decompress(plain, into: target)
+            } catch {
+                throw FormatError("\(error)")
+            }
+            plain = UnsafeRawBufferPointer(target)
+        }
+        hash.reset()
+        hash.update(plain)
+        guard hash.finish() == key.id else { throw FormatError("its content has not the hash that it is named by") }
+        return plain
+    }
+
+    /// The JSON of a lock, a snapshot or an index from the bytes of its file, whose hash was compared with its name.
+    package mutating func openDocument(_ file: [UInt8], limit: Int) throws(FormatError) -> [UInt8] {
+        let plain: [UInt8]
+        do throws(MessageError) {
+            plain = try cipher.open(file)
+        } catch {
+            throw FormatError("\(error)")
+        }
+        guard version == .two, let first = plain.first else { return plain }
+        switch first {
+        case 2:
+            do throws(ZstdError) {
+                return try plain.withRawBytes { plain throws(ZstdError) in
+                    try decompressor.decompress(UnsafeRawBufferPointer(rebasing: plain[1...]), limit: limit)
+                }
+            } catch {
+                throw FormatError("\(error)")
+            }
+        case UInt8(ascii: "{"), UInt8(ascii: "["): return plain
+        default: throw FormatError("it is encoded in the unknown way \(first)")
+        }
+    }
+
+    /// A document as it is stored: compressed in version 2, always, as restic does.
+    package mutating func sealDocument(_ json: [UInt8], _ compressor: inout ZstdCompressor) -> [UInt8] {
+        cipher.seal(version == .one ? json : [2] + compressor.compress(json))
+    }
+
+    /// A size for a buffer that soon fits everything of its kind.
+    private static func roomy(_ size: Int) -> Int {
+        (size + size / 4 + 0xffff) & ~0xffff
+    }
+}
