@@ -1,5 +1,14 @@
 import Model
 
+extension Skipped {
+    /// A file that is read as it is, and turns out to begin as a database does.
+    package static func unknownDatabase(_ path: EntryPath) -> Skipped {
+        Skipped(
+            path: path, reason: "live database: it was none when the backup began, or is cut off; it is saved as it is",
+            isKept: true, code: .liveDatabase)
+    }
+}
+
 /// An SQLite database that a backup holds.
 package struct StoredDatabase: Sendable, Equatable {
     /// How its content was taken.

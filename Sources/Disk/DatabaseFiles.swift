@@ -11,6 +11,11 @@ package enum DatabaseFiles {
     /// What every database begins with.
     package static let header = Array("SQLite format 3\0".utf8)
 
+    /// Whether the bytes begin as every database does.
+    package static func isHeader(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        bytes.count >= header.count && bytes.prefix(header.count).elementsEqual(header)
+    }
+
     /// The names of the companions that the database `name` can have: none that is too long to be a name.
     package static func companions(of name: some Collection<UInt8>) -> [[UInt8]] {
         companionSuffixes.map { Array(name) + Array($0.utf8) }.filter { $0.count <= 255 }

@@ -291,10 +291,14 @@ final class FileFiller: Sendable {
             hasTarget = false
             var file = try NewFile(name, in: target)
             hasTarget = true
+            var isDatabase: Bool?
             try FileCopy.copy(
                 source, size: before.size, to: &file, through: state.buffer.bytes,
                 isSparse: before.flags.contains(.sparse), stop: stop
-            ) { state.hash.update($0) }
+            ) { bytes in
+                if isDatabase == nil { isDatabase = DatabaseFiles.isHeader(bytes) }
+                state.hash.update(bytes)
+            }
             let digest = state.hash.finish()
             let after = try status(of: source)
             let isStable =
@@ -303,7 +307,9 @@ final class FileFiller: Sendable {
             if isStable || attempt == 4 {
                 let extended = try extended(of: source)
                 let owner = try places.owner(of: file)
-                return try finish(index, file, as: after, digest, extended, owner: owner, isStable: isStable)
+                var entry = try finish(index, file, as: after, digest, extended, owner: owner, isStable: isStable)
+                if isDatabase == true { entry.skipped = .unknownDatabase(plan.table.path(of: index)) }
+                return entry
             }
             attempt += 1
         }

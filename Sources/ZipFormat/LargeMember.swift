@@ -10,6 +10,8 @@ final class LargeMember: Sendable {
     private struct State: Sendable {
         var file: SharedFile?
         /// Why it cannot be read: it is left out.
+        /// Whether it begins as a database does, and was not prepared as one.
+        var isDatabase = false
         var unreadable: String?
         var method = ZipMethod.deflated
         /// The piece whose turn it is to be hashed.
@@ -73,6 +75,10 @@ final class LargeMember: Sendable {
         let count = read(piece, file, into: worker.input.bytes)
         let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(worker.input.bytes)[..<count])
         let checksum = CRC32.update(0, bytes)
+        // Before its turn: whoever makes the last piece wants to know.
+        if piece == 0, plan.content(of: index) == .file, DatabaseFiles.isHeader(bytes) {
+            state.withLock { $0.isDatabase = true }
+        }
         try hash(bytes, checksum, inTurnOf: piece)
         var part = ZipPart()
         if piece == 0 {
@@ -250,6 +256,7 @@ final class LargeMember: Sendable {
                 record.inode = 0
                 filled.skipped = .changing(path)
             }
+            if state.withLock({ $0.isDatabase }) { filled.skipped = .unknownDatabase(path) }
             filled.record = record
             state.withLock { $0.record = record }
         } catch {

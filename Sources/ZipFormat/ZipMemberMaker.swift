@@ -69,7 +69,10 @@ struct ZipMemberMaker: Sendable {
         part.add(header, data, worker.cipher)
         filled.record = record
         filled.extended = read.extended
-        filled.skipped = read.isStable ? nil : .changing(plan.table.path(of: index))
+        if !read.isStable { filled.skipped = .changing(plan.table.path(of: index)) }
+        if plan.content(of: index) == .file, DatabaseFiles.isHeader(bytes) {
+            filled.skipped = .unknownDatabase(plan.table.path(of: index))
+        }
         return filled
     }
 }

@@ -298,6 +298,26 @@ import Testing
 
     // MARK: As they are
 
+    /// A database that is cut off has no whole number of pages; one that was empty when the backup began is told by what is
+    /// read then. Neither passes in silence.
+    @Test(arguments: ["folder", "zip"], [5000, 9_000_001])
+    func aDatabaseThatIsNotWhole(format: String, size: Int) throws {
+        let app = try Self.makeApp()
+        let writer = try DatabaseWriter(to: app.path + "/data/whole", journal: "delete")
+        writer.stop(SIGTERM)
+        try app.shell("cp data/whole data/app.db; truncate -s \(size) data/app.db")
+        let answer = try app.run("create", "--name", "one", "--format", format)
+        #expect(answer.status == 3, "\(answer)")
+        #expect(
+            answer.errors.contains("data/app.db: live database: it was none when the backup began, or is cut off"),
+            "\(answer)")
+        #expect(!answer.errors.contains("data/whole"), "\(answer)")
+        let shown = try app.done("show", "one", "--json").output
+        #expect(shown.contains(#""code": "live_database""#), "\(shown)")
+        try app.done("restore", "one", "--to", app.path + "/elsewhere")
+        try app.shell("cmp data/app.db elsewhere/data/app.db")
+    }
+
     /// The log belongs to the database, whatever else is an item, and comes back with it.
     @Test(arguments: ["item", "excluded", "zip"])
     func aDatabaseThatIsSavedAsItIsHasItsLog(what: String) throws {
