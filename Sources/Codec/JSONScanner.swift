@@ -216,22 +216,40 @@ extension JSONScanner {
     private mutating func rawString() throws(JSONError) -> (text: UnsafeRawBufferPointer, isPlain: Bool) {
         try expect(UInt8(ascii: "\""))
         let start = position
+        var index = start
         var isPlain = true
-        while let byte = peek {
-            if byte == UInt8(ascii: "\"") {
-                position += 1
-                followsValue = true
-                return (UnsafeRawBufferPointer(rebasing: bytes[start..<position - 1]), isPlain)
+        while index < bytes.count {
+            // Eight at once: most of a large document are hashes.
+            if index + 8 <= bytes.count, !Self.mayStop(bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)) {
+                index += 8
+                continue
             }
-            if byte < 0x20 { throw error("a control character in a string") }
+            let byte = bytes[index]
+            if byte == UInt8(ascii: "\"") {
+                position = index + 1
+                followsValue = true
+                return (UnsafeRawBufferPointer(rebasing: bytes[start..<index]), isPlain)
+            }
+            if byte < 0x20 { throw error("a control character in a string", at: index) }
             if byte == UInt8(ascii: "\\") {
                 isPlain = false
-                position += 1
+                index += 1
             }
-            position += 1
+            index += 1
         }
         position = bytes.count
         throw error("a string without an end", at: start - 1)
+    }
+
+    /// Whether one of eight bytes is a quote, a backslash or a control character; it may also be true where none is.
+    @inline(__always)
+    private static func mayStop(_ word: UInt64) -> Bool {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let quotes = word ^ (ones &* UInt64(UInt8(ascii: "\"")))
+        let slashes = word ^ (ones &* UInt64(UInt8(ascii: "\\")))
+        let found =
+            (word &- ones &* 0x20) & ~word | (quotes &- ones) & ~quotes | (slashes &- ones) & ~slashes
+        return found & (ones &* 0x80) != 0
     }
 
     /// `text` without its escapes; it begins at `start`.

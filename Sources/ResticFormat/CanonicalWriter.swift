@@ -8,6 +8,9 @@ import Model
 struct CanonicalWriter: ~Copyable {
     private var memory: UnsafeMutableRawBufferPointer
     private(set) var count = 0
+    /// The time that was written last, and where: most nodes have the same one two or three times.
+    private var lastTime: LocalTime?
+    private var lastText = 0..<0
 
     init(capacity: Int = 64 << 10) {
         memory = .allocate(byteCount: max(64, capacity), alignment: 16)
@@ -22,6 +25,7 @@ struct CanonicalWriter: ~Copyable {
 
     mutating func reset() {
         count = 0
+        lastTime = nil
     }
 
     // MARK: Raw bytes
@@ -94,6 +98,19 @@ struct CanonicalWriter: ~Copyable {
 
     /// In quotes; years beyond 0 to 9999 become the nearest of them.
     mutating func time(_ time: LocalTime) {
+        if time == lastTime {
+            reserve(lastText.count)
+            let text = UnsafeRawBufferPointer(rebasing: bytes[lastText])
+            UnsafeMutableRawBufferPointer(rebasing: memory[count...]).copyMemory(from: text)
+            count += text.count
+            return
+        }
+        let start = count
+        writeTime(time)
+        (lastTime, lastText) = (time, start..<count)
+    }
+
+    private mutating func writeTime(_ time: LocalTime) {
         let civil = time.civil
         append(UInt8(ascii: "\""))
         decimal(Int(min(max(civil.year, 0), 9999)), digits: 4)

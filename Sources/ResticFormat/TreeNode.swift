@@ -5,9 +5,22 @@ import Model
 ///
 /// Source: restic's design document, "Trees and Data", and the field list of restic's `restic.Node`.
 package struct TreeNode: Equatable, Sendable {
-    package enum Kind: String, Sendable, CaseIterable {
-        case file, directory = "dir", link = "symlink", blockDevice = "dev", characterDevice = "chardev", fifo, socket
-        case irregular
+    package enum Kind: Sendable, CaseIterable {
+        case file, directory, link, blockDevice, characterDevice, fifo, socket, irregular
+
+        /// As trees have it.
+        var text: StaticString {
+            switch self {
+            case .file: "file"
+            case .directory: "dir"
+            case .link: "symlink"
+            case .blockDevice: "dev"
+            case .characterDevice: "chardev"
+            case .fifo: "fifo"
+            case .socket: "socket"
+            case .irregular: "irregular"
+            }
+        }
     }
 
     /// One component of a path: not empty, not `.` or `..`, without slash and NUL.

@@ -114,14 +114,15 @@ private enum NodeParser {
     private static func field(_ key: UnsafeRawBufferPointer, after previous: Int) -> Field? {
         for step in 1...fields.count {
             let field = fields[(previous + step) % fields.count]
-            let text = field.text
-            if text.utf8CodeUnitCount == key.count,
-                UnsafeRawBufferPointer(start: text.utf8Start, count: key.count).elementsEqual(key)
-            {
-                return field
-            }
+            if isEqual(key, field.text) { return field }
         }
         return nil
+    }
+
+    private static func isEqual(_ key: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
+        guard key.count == text.utf8CodeUnitCount else { return false }
+        for index in 0..<key.count where key[index] != text.utf8Start[index] { return false }
+        return true
     }
 
     static func node(_ scanner: inout JSONScanner) throws(JSONError) -> TreeNode {
@@ -148,7 +149,7 @@ private enum NodeParser {
         node.kind = kind
         if let rawTarget { node.target = rawTarget }
         node.forms = scanner.forms
-        if let lack = node.lack { throw scanner.error("a \(kind.rawValue) without \(lack)", at: start) }
+        if let lack = node.lack { throw scanner.error("a \(kind.text) without \(lack)", at: start) }
         return node
     }
 
@@ -183,7 +184,7 @@ private enum NodeParser {
     private static func kind(_ scanner: inout JSONScanner) throws(JSONError) -> TreeNode.Kind {
         let start = scanner.position
         let text = try scanner.plainString()
-        guard let kind = TreeNode.Kind(rawValue: String(decoding: text, as: UTF8.self)) else {
+        guard let kind = TreeNode.Kind.allCases.first(where: { isEqual(text, $0.text) }) else {
             throw scanner.error("an unknown type of node", at: start)
         }
         return kind

@@ -45,7 +45,7 @@ package struct TreeWriter: ~Copyable {
         writer.literal("{\"name\":")
         writer.name(node.name)
         writer.literal(",\"type\":\"")
-        writer.append(Array(node.kind.rawValue.utf8))
+        writer.literal(node.kind.text)
         writer.literal("\"")
         number(",\"mode\":", UInt64(node.mode))
         writer.literal(",\"mtime\":")
@@ -64,7 +64,7 @@ package struct TreeWriter: ~Copyable {
         number(",\"device_id\":", node.device)
         number(",\"size\":", node.size)
         number(",\"links\":", node.links)
-        if String(validating: node.target, as: UTF8.self) != nil {
+        if node.target.isEmpty || String(validating: node.target, as: UTF8.self) != nil {
             text(",\"linktarget\":", node.target, node.forms)
         } else {
             text(",\"linktarget\":", node.target, node.forms.subtracting(.replacement))

@@ -6,6 +6,8 @@ import Model
 /// Source: restic's design document, "Repository Layout".
 package final class LocalBackend: Backend {
     package let place: String
+    /// Where a file system has no exclusive rename (NFS, FAT), `create` looks first: names are hashes, so that only two who make a
+    /// repository in one place at one moment could notice.
     package let abilities: BackendAbilities = [.remove, .exclusiveCreate]
     private let root: Directory
     private let modes: Modes

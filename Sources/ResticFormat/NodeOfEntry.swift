@@ -1,0 +1,36 @@
+import Model
+
+extension TreeNode {
+    /// The node of an entry of a source, as restic makes it: with the time of change as that of access, and times in local time.
+    /// Nil for devices, whose numbers the table does not have.
+    ///
+    /// `content` and `subtree` are the caller's to add. Several extended attributes stand in the table's order, by name, where restic
+    /// has the file system's.
+    ///
+    /// `offset`: seconds that local time is east of UTC at a moment.
+    package init?(_ table: EntryTable, _ index: Int, offset: (Timestamp) -> Int) {
+        let record = table[index]
+        let kind: Kind
+        switch record.kind {
+        case .file: kind = .file
+        case .directory: kind = .directory
+        case .link: kind = .link
+        case .fifo: kind = .fifo
+        case .socket: kind = .socket
+        case .characterDevice, .blockDevice: return nil
+        }
+        self.init(name: table.withName(of: index) { Array($0) }, kind: kind)
+        mode = Self.mode(kind, permissions: record.mode)
+        modified = LocalTime(moment: record.modified, offset: offset(record.modified))
+        accessed = modified
+        changed = LocalTime(moment: record.changed, offset: offset(record.changed))
+        (user, group) = (record.user, record.group)
+        userName = Array((table.userNames[user] ?? "").utf8)
+        groupName = Array((table.groupNames[group] ?? "").utf8)
+        (inode, device) = (record.inode, record.device)
+        if kind == .file { size = record.size }
+        if kind == .file || kind == .link { links = UInt64(record.links) }
+        if kind == .link { target = table.target(of: index) }
+        extended = table.extended(of: index)
+    }
+}
