@@ -4,7 +4,7 @@ import TestKit
 import Testing
 
 /// Generated patterns and paths mean to us what they mean to git.
-@Suite(.timeLimit(.minutes(2))) struct GitOracleTests {
+@Suite(.timeLimit(.minutes(25))) struct GitOracleTests {
     @Test func decisionsAreGits() throws {
         var random = SeededRandom.printed(for: "decisionsAreGits")
         let repository = try ScratchRepository()
