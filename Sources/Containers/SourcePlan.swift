@@ -72,6 +72,8 @@ package struct SourcePlan: Sendable {
         let index: Int
         let record: EntryRecord
         let extended: [ExtendedAttribute]
+        /// Whether the parent holds the file as it is, and not a copy that SQLite made.
+        var isFile = false
     }
 
     /// Where the entries come from.
@@ -191,7 +193,14 @@ package struct SourcePlan: Sendable {
     /// From now on what is shared at `index` is taken for changed, until ``shareDatabase(_:)``: its file alone does not tell.
     package mutating func setApart(_ index: Int) {
         guard case .shared(let old) = content(of: index) else { return }
-        setApart(index, as: ParentEntry(index: old, record: table[index], extended: table.extended(of: index)))
+        setApart(
+            index,
+            as: ParentEntry(index: old, record: table[index], extended: table.extended(of: index), isFile: true))
+    }
+
+    /// What was set apart at `index` is no database: an unchanged file is shared again.
+    package mutating func takeBack(_ index: Int) {
+        if parentDatabases[index]?.isFile == true { shareDatabase(index) }
     }
 
     private mutating func setApart(_ index: Int, as entry: ParentEntry) {

@@ -57,7 +57,7 @@ package struct LiveDatabases: Sendable {
             }
             for (candidate, outcome) in zip(round, outcomes) {
                 switch outcome {
-                case .noDatabase: break
+                case .noDatabase: for index in candidate.names { plan.takeBack(index) }
                 case .vanished(let error):
                     left.formUnion(candidate.names)
                     plan.skipped += candidate.names.map { Skipped(path: plan.table.path(of: $0), reason: error) }

@@ -170,6 +170,19 @@ import Testing
         try app.expectIntact(["one", "two"])
     }
 
+    /// What only has the names of a database and its log is shared as any file is.
+    @Test func unchangedFilesThatAreNamedSoAreShared() throws {
+        let app = try Self.makeApp()
+        try app.shell("head -c 4096 /dev/zero > data/notes; echo more > data/notes-journal; sleep 2.1")
+        try app.done("create", "--name", "one")
+        let second = try app.done("create", "--name", "two")
+        #expect(second.output.contains("7 files shared, 0 B written"), "\(second)")
+        try app.shell("rm backups/.state/two.databases")
+        let third = try app.done("create", "--name", "three")
+        #expect(third.output.contains("7 files shared, 0 B written"), "\(third)")
+        try app.expectIntact(["one", "three", "two"])
+    }
+
     /// What else a database has stays with it when it is shared.
     @Test func extendedAttributesOfASharedDatabase() throws {
         let app = try Self.makeApp()
