@@ -2,6 +2,15 @@ import Codec
 import Model
 import Workers
 
+/// Whether a blob is stored compressed.
+enum BlobCompression {
+    case none
+    /// If that makes it smaller.
+    case ifSmaller
+    /// Also where it takes more: restic's prune stores trees anew that are not.
+    case always
+}
+
 /// A pack that is being filled, in memory. Used again for the next one.
 ///
 /// Source: restic's design document, "Pack Format".
@@ -19,19 +28,22 @@ struct PackBuilder: ~Copyable {
 
     var isEmpty: Bool { blobs.isEmpty }
 
-    /// Adds a blob: compressed if asked for and if that makes it smaller, encrypted, and decrypted again to be checked.
+    /// Adds a blob: compressed as asked for, encrypted, and decrypted again to be checked.
     mutating func add(
-        _ key: BlobKey, _ content: UnsafeRawBufferPointer, isCompressed: Bool, _ tools: inout PackingTools
+        _ key: BlobKey, _ content: UnsafeRawBufferPointer, _ compression: BlobCompression,
+        _ tools: inout PackingTools
     ) throws(FormatError) {
-        reserve(content.count + MessageCipher.overhead)
-        let room = UnsafeMutableRawBufferPointer(
-            rebasing: memory.bytes[size..<size + content.count + MessageCipher.overhead])
+        let most = compression == .always ? ZstdCompressor.bound(content.count) : content.count
+        reserve(most + MessageCipher.overhead)
+        let room = UnsafeMutableRawBufferPointer(rebasing: memory.bytes[size..<size + most + MessageCipher.overhead])
         let target = MessageCipher.content(of: room)
         let compressed: Int? =
-            if isCompressed, !content.isEmpty {
+            // A compressed blob without content cannot be told from a plain one.
+            switch content.isEmpty ? .none : compression {
+            case .none: nil
+            case .ifSmaller:
                 tools.compressor.compress(content, into: UnsafeMutableRawBufferPointer(rebasing: target.dropLast()))
-            } else {
-                nil
+            case .always: tools.compressor.compress(content, into: target)
             }
         if compressed == nil { target.copyMemory(from: content) }
         let length = (compressed ?? content.count) + MessageCipher.overhead
@@ -46,6 +58,23 @@ struct PackBuilder: ~Copyable {
         hash.update(UnsafeRawBufferPointer(message))
         blobs.append(PackedBlob(key, place))
         size += length
+    }
+
+    /// Adds a blob as the message that it is in another pack of the repository, if it is sound: it is decrypted to be checked.
+    mutating func add(
+        _ key: BlobKey, message: UnsafeRawBufferPointer, uncompressedLength: UInt32, _ tools: inout PackingTools
+    ) throws(FormatError) {
+        reserve(message.count)
+        let room = UnsafeMutableRawBufferPointer(rebasing: memory.bytes[size..<size + message.count])
+        room.copyMemory(from: message)
+        guard
+            let place = BlobPlace(
+                offset: UInt64(size), length: UInt64(message.count), uncompressedLength: UInt64(uncompressedLength))
+        else { throw FormatError("the \(key) is too large") }
+        try tools.coder.verify(UnsafeRawBufferPointer(room), key, place)
+        hash.update(UnsafeRawBufferPointer(room))
+        blobs.append(PackedBlob(key, place))
+        size += message.count
     }
 
     /// Takes over the blobs of `other`, which is empty afterwards. They are encrypted each on its own, so they stay as they are.

@@ -14,6 +14,8 @@ package final class RepositoryWriter: Sendable {
         case none
         /// A level of zstd; 3 is what restic calls `auto`.
         case zstd(Int32)
+        /// The same for data that gets no smaller, too, as restic does it. Else that is stored as it is.
+        case always(Int32)
     }
 
     /// What was added.
@@ -42,13 +44,10 @@ package final class RepositoryWriter: Sendable {
         var added = Added()
     }
 
-    /// Blobs in an index file, after which another one begins.
-    private static let indexBlobs = 50_000
-
     private let repository: Repository
     private let index: BlobIndex
     private let packSize: Int
-    private let compressesData: Bool
+    private let dataCompression: BlobCompression
     private let workers: PerWorker<Worker>
     private let workerCount: Int
     private let state = Mutex(State())
@@ -66,8 +65,9 @@ package final class RepositoryWriter: Sendable {
         workerCount = pool.workers
         let level: Int32
         switch compression {
-        case .none: (compressesData, level) = (false, 3)
-        case .zstd(let asked): (compressesData, level) = (repository.configuration.version == .two, asked)
+        case .none: (dataCompression, level) = (.none, 3)
+        case .zstd(let asked): (dataCompression, level) = (.ifSmaller, asked)
+        case .always(let asked): (dataCompression, level) = (.always, asked)
         }
         workers = PerWorker(pool) {
             Worker(
@@ -101,6 +101,33 @@ package final class RepositoryWriter: Sendable {
         }
     }
 
+    /// Stores a blob that is in another pack of the same repository, as the message that it is there, unless it was stored already.
+    /// Returns whether the message is sound; else nothing was stored.
+    func move(_ blob: PackedBlob, message: UnsafeRawBufferPointer, worker: Int) throws -> Bool {
+        try workers.with(worker) { held in
+            guard !index.contains(blob.key), state.withLock({ $0.pending.insert(blob.key).inserted }) else {
+                return true
+            }
+            do throws(FormatError) {
+                let length = blob.place.uncompressedLength
+                if blob.key.type == .data {
+                    try held.data.add(blob.key, message: message, uncompressedLength: length, &held.tools)
+                } else {
+                    try held.trees.add(blob.key, message: message, uncompressedLength: length, &held.tools)
+                }
+            } catch {
+                state.withLock { _ = $0.pending.remove(blob.key) }
+                return false
+            }
+            if blob.key.type == .data {
+                try countAndStore(&held.data, blob.place.contentLength, &held.tools)
+            } else {
+                try countAndStore(&held.trees, blob.place.contentLength, &held.tools)
+            }
+            return true
+        }
+    }
+
     /// Stores all that is not stored yet, and indexes it. No worker may be at work.
     package func finish() throws {
         var data = PackBuilder(capacity: packSize)
@@ -122,7 +149,7 @@ package final class RepositoryWriter: Sendable {
     /// Makes what was added visible: everything that the snapshot names must be stored by ``finish()``.
     package func save(_ snapshot: Snapshot) throws -> SHA256Digest {
         try workers.with(0) { held in
-            try saveDocument(snapshot.json, &held.tools) { .snapshot($0) }
+            try repository.store(snapshot.json, &held.tools) { .snapshot($0) }
         }
     }
 
@@ -131,13 +158,18 @@ package final class RepositoryWriter: Sendable {
     private func add(
         _ key: BlobKey, _ content: UnsafeRawBufferPointer, to pack: inout PackBuilder, _ tools: inout PackingTools
     ) throws {
-        let isCompressed = key.type == .tree ? repository.configuration.version == .two : compressesData
-        try pack.add(key, content, isCompressed: isCompressed, &tools)
-        let place = pack.blobs[pack.blobs.count - 1].place
+        let isOld = repository.configuration.version == .one
+        try pack.add(key, content, isOld ? .none : key.type == .tree ? .always : dataCompression, &tools)
+        try countAndStore(&pack, content.count, &tools)
+    }
+
+    /// Counts the blob that was added last, and stores the pack if that has filled it.
+    private func countAndStore(_ pack: inout PackBuilder, _ content: Int, _ tools: inout PackingTools) throws {
+        let blob = pack.blobs[pack.blobs.count - 1]
         state.withLock { state in
-            state.added.content += content.count
-            state.added.stored += Int(place.length) + PackHeader.entrySize(place)
-            if key.type == .data { state.added.dataBlobs += 1 } else { state.added.treeBlobs += 1 }
+            state.added.content += content
+            state.added.stored += Int(blob.place.length) + PackHeader.entrySize(blob.place)
+            if blob.key.type == .data { state.added.dataBlobs += 1 } else { state.added.treeBlobs += 1 }
         }
         if isFull(pack) { try store(&pack, isFull: true, &tools) }
     }
@@ -159,7 +191,7 @@ package final class RepositoryWriter: Sendable {
     private func store(_ pack: inout PackBuilder, isFull: Bool, _ tools: inout PackingTools) throws {
         if pack.isEmpty { return }
         let stored = try pack.finish(&tools, repository.configuration.version) { id, bytes in
-            try create(.pack(id), bytes)
+            try repository.create(.pack(id), bytes)
         }
         let count = state.withLock { state in
             state.packs.append(stored)
@@ -167,7 +199,7 @@ package final class RepositoryWriter: Sendable {
             if isFull { state.added.stored += MessageCipher.overhead + PackHeader.lengthSize }
             return state.blobs
         }
-        if count >= Self.indexBlobs { try saveIndex(atLeast: Self.indexBlobs, &tools) }
+        if count >= IndexFiles.fullFile { try saveIndex(atLeast: IndexFiles.fullFile, &tools) }
     }
 
     // MARK: Documents
@@ -180,29 +212,6 @@ package final class RepositoryWriter: Sendable {
             return state.packs
         }
         guard !packs.isEmpty else { return }
-        _ = try saveDocument(IndexFile.encode(packs), &tools) { .index($0) }
-    }
-
-    private func saveDocument(
-        _ json: [UInt8], _ tools: inout PackingTools, _ key: (SHA256Digest) -> ObjectKey
-    ) throws -> SHA256Digest {
-        let bytes = tools.coder.sealDocument(json, &tools.compressor)
-        guard try tools.coder.openDocument(bytes, limit: json.count) == json else {
-            throw FormatError("a new document is not what was put into it")
-        }
-        let id = SHA256.digest(of: bytes)
-        try bytes.withUnsafeBytes { try create(key(id), $0) }
-        return id
-    }
-
-    /// An object that is there already, named by its hash, is one that an earlier try has stored.
-    private func create(_ key: ObjectKey, _ bytes: UnsafeRawBufferPointer) throws {
-        do throws(StorageError) {
-            try repository.backend.create(key, bytes)
-        } catch {
-            guard error.code == .exists, try repository.backend.info(key).size == UInt64(bytes.count) else {
-                throw error
-            }
-        }
+        _ = try repository.store(IndexFile.encode(packs), &tools) { .index($0) }
     }
 }
