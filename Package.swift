@@ -62,7 +62,8 @@ let package = Package(
         floor(
             "ChastiPiBackup",
             [
-                "Model", "Disk", "Codec", "Workers", "Containers", "LiveSQLite", "FolderFormat", "ZipFormat",
+                "Model", "Disk", "Codec", "Workers", "Containers", "LiveSQLite", "Storage", "FolderFormat", "ZipFormat",
+                "ResticFormat",
                 .product(name: "Yams", package: "Yams"),
             ]),
         // Floor 6: the program.
@@ -85,7 +86,7 @@ let package = Package(
         tests("FolderFormatTests", ["Model", "FolderFormat", "Containers", "Codec", "Disk", "Workers"]),
         tests("ZipFormatTests", ["Model", "ZipFormat", "Containers", "Codec", "Disk", "Workers"]),
         tests("ResticFormatTests", ["Model", "ResticFormat", "Storage", "Codec", "Disk", "Workers"]),
-        tests("ChastiPiBackupTests", ["Model", "ChastiPiBackup"]),
+        tests("ChastiPiBackupTests", ["Model", "ChastiPiBackup", "Disk"]),
         tests("Acceptance", ["Model", "Disk"], excluding: ["Golden", "Zips"]),
     ],
     swiftLanguageModes: [.v6],

@@ -1,6 +1,8 @@
 import Containers
 import Disk
 import Model
+import ResticFormat
+import Storage
 import Workers
 
 /// The backups of one app: every verb of the command line, as a method.
@@ -274,6 +276,10 @@ extension BackupManager {
             throw BackupError(.interrupted, "interrupted; what was begun has been taken back", signal: error.signal)
         } catch let error as DiskError {
             throw told(error)
+        } catch let error as StorageError {
+            throw BackupError(error)
+        } catch let error as FormatError {
+            throw BackupError(error)
         } catch let error as EntryTableError {
             throw BackupError(.system, error == .full ? "there are too many entries" : "the walk came out of order")
         }

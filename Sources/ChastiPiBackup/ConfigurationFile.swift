@@ -59,6 +59,7 @@ struct ConfigurationReader {
         ("format", { try $0.readFormat($1) }),
         ("sqlite", { try $0.readDatabases($1) }),
         ("retention", { $0.setRetention(try $0.retention($1), $1) }),
+        ("repositories", { $0.setRepositories(try $0.repositories($1), $1) }),
     ]
 
     mutating func read(_ text: String) throws -> Configuration {
@@ -185,6 +186,10 @@ struct ConfigurationReader {
 
     private mutating func setRetention(_ policy: RetentionPolicy, _ node: Node) {
         configuration.retention = .init(value: policy, origin: origin(node))
+    }
+
+    private mutating func setRepositories(_ places: [RepositoryPlace], _ node: Node) {
+        configuration.repositories = .init(value: places, origin: origin(node))
     }
 
     // MARK: Values
