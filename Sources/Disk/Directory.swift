@@ -55,6 +55,12 @@ package final class Directory: Sendable {
         return current
     }
 
+    /// Its path from the root, without links.
+    package func absolutePath() throws(DiskError) -> [UInt8] {
+        let open = try Directory(path: "/proc/self/fd")
+        return try open.target(ofLink: "\(descriptor)".utf8)
+    }
+
     /// The same directory through a descriptor of its own.
     package func duplicate() throws(DiskError) -> Directory {
         Directory(adopting: try check(linux_open(descriptor, ".", O_RDONLY | linux_O_DIRECTORY), "open", "."))

@@ -126,6 +126,15 @@ package final class RepositoryWriter: Sendable {
         }
     }
 
+    /// Removes what was stored and not indexed. What cannot be removed is left to a prune. No worker may be at work.
+    package func discard() {
+        let packs = state.withLock { state in
+            defer { (state.packs, state.blobs) = ([], 0) }
+            return state.packs
+        }
+        _ = repository.backend.remove(packs.map { .pack($0.id) })
+    }
+
     // MARK: Packs
 
     private func add(
