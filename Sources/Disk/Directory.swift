@@ -179,6 +179,21 @@ package final class Directory: Sendable {
         }
     }
 
+    /// Moves the file `name` to `newName` in another directory, as ``moveDirectory(_:as:)`` does within one.
+    package func moveFile(
+        _ name: some Collection<UInt8>, to other: Directory, as newName: some Collection<UInt8>
+    ) throws(DiskError) {
+        do throws(DiskError) {
+            try move(name, to: other, as: newName)
+        } catch {
+            guard error.number == EINVAL, try other.status(of: newName) == nil else { throw error }
+            let result = withCString(name) { from in
+                withCString(newName) { linux_rename(descriptor, from, other.descriptor, $0) }
+            }
+            try check(result, "move", printable(name))
+        }
+    }
+
     /// Moves `name` to `newName` in this directory, in place of what stands there.
     package func replace(_ newName: some Collection<UInt8>, by name: some Collection<UInt8>) throws(DiskError) {
         let result = withCString(name) { from in

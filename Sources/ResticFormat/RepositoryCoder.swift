@@ -40,9 +40,31 @@ package struct RepositoryCoder: ~Copyable {
         body(try open(copying: stored, key, place))
     }
 
-    /// Checks that `sealed`, which stays as it is, holds the blob: bad memory is found before it matters.
-    mutating func verify(_ sealed: UnsafeRawBufferPointer, _ key: BlobKey, _ place: BlobPlace) throws(FormatError) {
-        _ = try open(copying: sealed, key, place)
+    /// Checks that `sealed`, which stays as it is, holds the blob: bad memory is found before it matters. Goes through it piece by
+    /// piece, so that no room for all of it is needed.
+    mutating func verify(
+        _ sealed: UnsafeRawBufferPointer, _ key: BlobKey, isCompressed: Bool, contentLength: Int
+    ) throws(FormatError) {
+        hash.reset()
+        var length = 0
+        do {
+            if isCompressed { decompressor.begin() }
+            try cipher.open(sealed, through: message.bytes) { piece in
+                guard isCompressed else {
+                    length += piece.count
+                    return hash.update(piece)
+                }
+                try decompressor.add(piece, through: content.bytes) { plain in
+                    length += plain.count
+                    hash.update(plain)
+                }
+            }
+        } catch {
+            throw FormatError("\(error)")
+        }
+        guard length == contentLength, hash.finish() == key.id else {
+            throw FormatError("its content has not the hash that it is named by")
+        }
     }
 
     private mutating func open(
