@@ -63,8 +63,7 @@ let package = Package(
             "ChastiPiBackup",
             [
                 "Model", "Disk", "Codec", "Workers", "Containers", "LiveSQLite", "Storage", "FolderFormat", "ZipFormat",
-                "ResticFormat",
-                .product(name: "Yams", package: "Yams"),
+                "ResticFormat", .product(name: "Yams", package: "Yams"),
             ]),
         // Floor 6: the program.
         .executableTarget(

@@ -7,7 +7,8 @@ struct ConfigurationFile {
     static let name = "backup.yaml"
     private static let sizeLimit = 1 << 20
 
-    let places: AppPlaces
+    /// Nil only where there is a path.
+    let places: AppPlaces?
     /// Where the user says it is; nil for the usual place, where it may be missing.
     let path: String?
 
@@ -30,13 +31,20 @@ struct ConfigurationFile {
                 let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
                 return try Directory(path: directory).readFile(name.utf8, limit: Self.sizeLimit)
             }
-            guard let backups = try places.existingBackups(), try backups.status(of: Self.name.utf8) != nil else {
+            guard let backups = try places?.existingBackups(), try backups.status(of: Self.name.utf8) != nil else {
                 return nil
             }
             return try backups.readFile(Self.name.utf8, limit: Self.sizeLimit)
         } catch let error as DiskError {
             throw BackupError(.configuration, "cannot read \(shownName): \(error.reason)")
         }
+    }
+}
+
+extension Configuration {
+    /// What the file at `path` says. Throws `BackupError.configuration` with the place of what is not understood.
+    public static func read(_ path: String) throws -> Configuration {
+        try ConfigurationFile(places: nil, path: path).read()
     }
 }
 

@@ -30,7 +30,9 @@ extension ConfigurationReader {
             }
             guard values.updateValue(value, forKey: key) == nil else { throw problem(keyNode, "'\(key)' stands twice") }
         }
-        guard let location = values["location"] else { throw problem(node, "the repository '\(name)' has no 'location'") }
+        guard let location = values["location"] else {
+            throw problem(node, "the repository '\(name)' has no 'location'")
+        }
         var password: PasswordOrigin?
         if let file = values["password_file"] { password = .file(try absolutePath(file)) }
         if let command = values["password_command"] {

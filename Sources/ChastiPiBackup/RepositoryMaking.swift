@@ -43,17 +43,19 @@ struct RepositoryMaking {
                 try file.create(Array("\(password.text ?? "")\n".utf8))
                 made.append(file)
             }
+            let location = try directory.location()
             if let kit {
-                try kit.create(try text(of: nil, password))
+                try kit.create(try text(of: nil, at: location, password))
                 made.append(kit)
             }
             try directory.make()
             let repository = try create(password.password)
             let id = repository.configuration.id.hex
-            try kit?.replace(try text(of: id, password))
-            return NewRepositoryResult(id: id, path: place.path, passwordFile: password.newFile?.path, kit: kit?.path)
+            try kit?.replace(try text(of: id, at: location, password))
+            return NewRepositoryResult(id: id, path: location, passwordFile: password.newFile?.path, kit: kit?.path)
         } catch {
-            try directory.takeBack()
+            // What another made meanwhile is there to stay.
+            if (error as? BackupError)?.code != .nameTaken { try directory.takeBack() }
             for file in made { try file.remove() }
             throw error
         }
@@ -61,12 +63,12 @@ struct RepositoryMaking {
 
     private func create(_ password: Password) throws -> Repository {
         var new = NewRepository()
-        new.userName = ProcessIdentity.userName
+        new.userName = OwnerNames.user(ProcessIdentity.user) ?? ""
         new.hostName = HostName.current
         return try Repository.create(new, at: try LocalBackend(path: place.path), password, now: run.now())
     }
 
-    private func text(of id: String?, _ password: NewRepositoryPassword) throws -> [UInt8] {
+    private func text(of id: String?, at location: String, _ password: NewRepositoryPassword) throws -> [UInt8] {
         let kept: EmergencyKit.Password
         if request.kitHasPassword {
             guard let text = password.printableText else {
@@ -79,13 +81,14 @@ struct RepositoryMaking {
             kept = password.origin.map { .elsewhere($0) } ?? .nobodyKnowsWhere
         }
         let kit = EmergencyKit(
-            location: place.path, id: id, made: run.now(), host: HostName.current, password: kept)
+            location: location, id: id, made: run.now(), host: HostName.current, password: kept)
         return Array(kit.text.utf8)
     }
 }
 
 /// The directory of a new repository.
 private final class NewRepositoryDirectory {
+    private let place: RepositoryPlace
     private let parent: Directory
     private let name: [UInt8]
     private let shown: String
@@ -95,6 +98,7 @@ private final class NewRepositoryDirectory {
     /// Throws where there is a repository already, where something else is, or where the directory above is missing.
     init(_ place: RepositoryPlace) throws {
         shown = place.shownPath
+        self.place = place
         exists = try Self.isEmpty(place)
         let parts = PathParts(place.path)
         name = Array(parts.name.utf8)
@@ -127,13 +131,25 @@ private final class NewRepositoryDirectory {
             advice: "Name a directory of its own, which need not exist")
     }
 
+    /// Its path from the root: whoever reads it is elsewhere.
+    func location() throws(DiskError) -> String {
+        guard !place.path.hasPrefix("/") else { return place.path }
+        var path = try parent.absolutePath()
+        if !exists { path += Array("/".utf8) + name }
+        return String(validating: path, as: UTF8.self) ?? place.path
+    }
+
     private static func counted(_ count: Int) -> String { count == 1 ? "1 entry" : "\(count) entries" }
 
+    /// Throws where something came there since this was made: it is another's.
     func make() throws {
-        isMade = true
-        guard !exists else { return }
+        guard !exists else {
+            isMade = try Self.isEmpty(place)
+            return
+        }
         do throws(DiskError) {
             _ = try parent.makeOwnDirectory(name)
+            isMade = true
             try parent.fsync()
         } catch {
             throw BackupError(.system, "cannot make \(shown): \(error.reason)")

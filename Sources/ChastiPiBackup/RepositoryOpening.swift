@@ -28,18 +28,14 @@ final class RepositoryOpening: Sendable {
                 .notFound, "there is no repository at \(place.shownPath): the directory does not exist",
                 advice: "Is its disk mounted? 'repository init' makes a new one")
         }
-        let isThere: Bool
         do throws(StorageError) {
-            isThere = try !backend.list(.key).isEmpty || !backend.list(.configuration).isEmpty
+            for kind in [ObjectKind.key, .configuration] where try !backend.list(kind).isEmpty { return backend }
         } catch {
             throw BackupError(error)
         }
-        guard isThere else {
-            throw BackupError(
-                .notFound, "there is no repository at \(place.shownPath)",
-                advice: "Is its disk mounted? 'repository init' makes a new one")
-        }
-        return backend
+        throw BackupError(
+            .notFound, "there is no repository at \(place.shownPath)",
+            advice: "Is its disk mounted? 'repository init' makes a new one")
     }
 
     /// The repository; the same one for all who ask.
@@ -88,7 +84,8 @@ extension BackupError {
         case .denied: self.init(.system, text, advice: "Run as the repository's owner or as root")
         case .readOnly: self.init(.system, text, advice: "Remount it for writing")
         case .notFound, .unavailable:
-            self.init(.system, text, advice: "Is the repository still there? Another program may be changing it: try again")
+            self.init(
+                .system, text, advice: "Is the repository still there? Another program may be changing it: try again")
         case .tooShort, .invalid:
             self.init(.damaged, text, advice: "'repository check' tells what else is damaged")
         case .exists, .other: self.init(.system, text)

@@ -58,7 +58,7 @@ struct RepositoryPasswordSearch {
         do {
             let output = try program.output(limit: Self.limit, until: run.stop)
             guard let password = Password(PasswordText.trimmed(output)) else {
-                throw ProgramRun.Failure(description: "it printed no password")
+                throw ProgramRun.Failure("it printed no password")
             }
             return password
         } catch let error as ProgramRun.Failure {

@@ -1,3 +1,4 @@
+import Disk
 import Model
 
 /// A repository as it is named: where it is, and where its password comes from.
@@ -67,6 +68,20 @@ extension RepositoryPlace {
     private var comparable: String {
         let absolute = path.hasPrefix("/") ? "/" : ""
         return absolute + path.split(separator: "/").filter { $0 != "." }.joined(separator: "/")
+    }
+
+    /// The location that a file holds, with white space around it or without.
+    public static func location(inFile path: String) throws(BackupError) -> String {
+        let shown = printable(path.utf8)
+        do throws(DiskError) {
+            let bytes = try OpenFile(path: path).readStream(limit: 1 << 16)
+            if let text = String(validating: PasswordText.trimmed(PasswordText.decoded(bytes)), as: UTF8.self) {
+                return text
+            }
+        } catch {
+            throw BackupError(.usage, "cannot read the repository file \(shown): \(error.reason)")
+        }
+        throw BackupError(.usage, "the repository file \(shown) is no UTF-8 text")
     }
 
     /// The one that the configuration has, if it has but one.

@@ -7,6 +7,10 @@ package struct ProgramRun: Sendable {
     /// How a program failed: a clause, without its arguments, which may be secret.
     package struct Failure: Error, CustomStringConvertible {
         package let description: String
+
+        package init(_ description: String) {
+            self.description = description
+        }
     }
 
     /// The program, looked for in PATH unless there is a slash in it, and its arguments.
@@ -66,7 +70,7 @@ package struct ProgramRun: Sendable {
             guard count >= 0 else { throw failure(number: Int32(-count)) }
             if count == 0 { return output }
             output += buffer[..<count]
-            guard output.count <= limit else { throw Failure(description: "it printed too much") }
+            guard output.count <= limit else { throw Failure("it printed too much") }
         }
     }
 
@@ -95,9 +99,9 @@ package struct ProgramRun: Sendable {
         if ended == 0 || ended < 0 && errno == EINTR { return .running }
         guard ended == process else { return .failed(failure(number: errno)) }
         let signal = status & 0x7f
-        if signal != 0 { return .failed(Failure(description: "it was ended by signal \(signal)")) }
+        if signal != 0 { return .failed(Failure("it was ended by signal \(signal)")) }
         let code = status >> 8 & 0xff
-        return code == 0 ? .done : .failed(Failure(description: "it ended with status \(code)"))
+        return code == 0 ? .done : .failed(Failure("it ended with status \(code)"))
     }
 
     /// Asks it to end, and makes it end where it does not; no zombie stays.
@@ -113,7 +117,7 @@ package struct ProgramRun: Sendable {
     }
 
     private static func failure(number: Int32) -> Failure {
-        if number == ENOENT { return Failure(description: "there is no such program") }
-        return Failure(description: "it cannot be run: \(DiskError("run", "it", number: number).reason)")
+        if number == ENOENT { return Failure("there is no such program") }
+        return Failure("it cannot be run: \(DiskError("run", "it", number: number).reason)")
     }
 }

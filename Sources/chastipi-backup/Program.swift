@@ -19,7 +19,7 @@ enum Program {
         var command: any ParsableCommand
         do {
             command = try RootCommand.parseAsRoot(arguments)
-            if command is RootCommand || command is ConfigVerbs {
+            if command is RootCommand || command is any VerbGroup {
                 // 'backup.sh $VERB' with an empty variable must not look like a success.
                 throw ValidationError("no verb is given")
             }
@@ -29,12 +29,12 @@ enum Program {
             return report(parsing: error, arguments)
         }
         guard let verb = command as? any Verb else { return ExitStatus.usage }
-        let session = Session(verb.options, passwordFile: verb.passwordFile)
+        let session = Session(verb.options)
         do {
             return Terminal.status(after: try verb.run(in: session))
         } catch {
             session.progress.clear()
-            return report(error, of: type(of: verb).configuration.commandName, session)
+            return report(error, of: type(of: verb).name, session)
         }
     }
 
@@ -132,26 +132,29 @@ struct RootCommand: ParsableCommand {
             and 'undo' takes it back.
 
             Exit statuses: 0 done; 1 failed, nothing was changed or it was taken back; 2 wrong usage; 3 done, but not \
-            everything could be read or kept; 4 the newest backup is older than --max-age; 10 no such backup; 11 locked by \
+            everything could be read or kept; 4 the newest backup is older than --max-age; 10 no such backup or repository; 11 locked by \
             another run; 12 wrong or missing password; 20 damage found; 129, 130, 143 interrupted.
             """,
         version: ToolVersion.text,
         subcommands: [
             CreateVerb.self, ZipVerb.self, AutoVerb.self, ListVerb.self, ShowVerb.self, VerifyVerb.self,
             RestoreVerb.self, UndoVerb.self, RecoverVerb.self, DeleteVerb.self, PruneVerb.self, CopyVerb.self,
-            DiffVerb.self, StatusVerb.self, DoctorVerb.self, ConfigVerbs.self,
+            DiffVerb.self, StatusVerb.self, DoctorVerb.self, RepositoryVerbs.self, ConfigVerbs.self,
         ])
 }
 
 /// One verb of the command line.
 protocol Verb: ParsableCommand {
     var options: SharedOptions { get }
-    /// The file that has the password, if one was named.
-    var passwordFile: String? { get }
     /// Returns the exit status.
     func run(in session: Session) throws -> Int32
+    /// As documents call it, with the words before it.
+    static var name: String? { get }
 }
 
 extension Verb {
-    var passwordFile: String? { nil }
+    static var name: String? { configuration.commandName }
 }
+
+/// Verbs below a common word, which is none itself.
+protocol VerbGroup: ParsableCommand {}

@@ -69,10 +69,11 @@ import Testing
         var transcript = Transcript(app: try makeApp())
         let verbs = [
             "create", "auto", "list", "show", "verify", "restore", "undo", "recover", "delete", "prune", "status",
-            "doctor", "config",
+            "doctor", "repository", "config",
         ]
         try transcript.run("--help")
         for verb in verbs { try transcript.run(verb, "--help") }
+        for words in ["init"] { try transcript.run("repository", words, "--help") }
         try expect(transcript, "help")
     }
 
