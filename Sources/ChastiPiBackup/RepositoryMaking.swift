@@ -148,7 +148,14 @@ private final class NewRepositoryDirectory {
             return
         }
         do throws(DiskError) {
-            _ = try parent.makeOwnDirectory(name)
+            do throws(DiskError) {
+                _ = try parent.makeOwnDirectory(name)
+            } catch {
+                // Perhaps it was made, and something of it could not be set.
+                guard error.code != .exists, try parent.status(of: name) != nil else { throw error }
+                try parent.removeEmptyDirectory(name)
+                throw error
+            }
             isMade = true
             try parent.fsync()
         } catch {
