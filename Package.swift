@@ -62,8 +62,8 @@ let package = Package(
         floor(
             "ChastiPiBackup",
             [
-                "Model", "Disk", "Codec", "Workers", "Containers", "LiveSQLite", "FolderFormat", "ZipFormat",
-                .product(name: "Yams", package: "Yams"),
+                "Model", "Disk", "Codec", "Workers", "Containers", "LiveSQLite", "Storage", "FolderFormat", "ZipFormat",
+                "ResticFormat", .product(name: "Yams", package: "Yams"),
             ]),
         // Floor 6: the program.
         .executableTarget(

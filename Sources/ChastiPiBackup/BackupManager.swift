@@ -1,6 +1,8 @@
 import Containers
 import Disk
 import Model
+import ResticFormat
+import Storage
 import Workers
 
 /// The backups of one app: every verb of the command line, as a method.
@@ -25,8 +27,10 @@ public struct BackupManager: Sendable {
     ///   - app: path of the app's directory.
     ///   - backupDirectory: where its backups are; by default `backups` in the app.
     ///   - configurationFile: by default `backup.yaml` in the backup directory, if it is there.
+    ///   - repository: the repository to work on instead of the backup directory: a path, or a name of the configuration.
     public init(
-        app: String, backupDirectory: String? = nil, configurationFile: String? = nil, run: RunContext
+        app: String, backupDirectory: String? = nil, configurationFile: String? = nil, repository: String? = nil,
+        run: RunContext
     ) throws {
         var places = try AppPlaces(app: app, backupDirectory: backupDirectory)
         configuration = try Self.reporting { [places] in
@@ -34,6 +38,7 @@ public struct BackupManager: Sendable {
         }
         let items = Selection(items: configuration.items.value, rules: Exclusions([]))
         places.isItem = { items.decision(on: $0, kind: .directory) != .leave }
+        places.repository = repository.map { NamedRepository(RepositoryPlace(location: $0), in: run) }
         self.places = places
         self.run = run
         pool = ThreadPool(threads: run.threads)
@@ -43,14 +48,17 @@ public struct BackupManager: Sendable {
 
     /// Makes a backup. An incomplete one is made too: see ``CreateResult/skipped``.
     public func create(_ request: CreateRequest) throws -> CreateResult {
-        try Self.reporting {
+        var request = request
+        // A repository is encrypted whatever is asked for; the password opens it.
+        if places.repository != nil { request.encrypts = false }
+        return try Self.reporting { [request] in
             if request.encrypts, let format = request.format ?? configuration.format.value {
                 // Asked for before anything is locked.
                 try format.checkEncryptable()
                 _ = try run.passwords.toWrite(true)
             }
             return try session.sharing("create") {
-                let backups = LocalBackups(try places.backups(), isItem: places.isItem, pool: pool, in: run)
+                let backups = try places.chosen(beside: try places.backups(), pool: pool, in: run)
                 return try session.holding(backups, "create") {
                     try Creating(manager: self, backups: backups).make(request)
                 }
@@ -63,7 +71,7 @@ public struct BackupManager: Sendable {
         try Self.reporting {
             try tellPending()
             let directory = try places.existingBackups() ?? places.app
-            let backups = LocalBackups(directory, isItem: places.isItem, pool: pool, in: run)
+            let backups = try places.chosen(beside: directory, pool: pool, in: run)
             return try Creating(manager: self, backups: backups).preview(request)
         }
     }
@@ -243,7 +251,7 @@ extension BackupManager {
 
     /// Promise 9: the configured items, and everything that the plan touches.
     private func safetyBackup(touching places: [EntryPath], isEncrypted: Bool) throws -> CreateRun.Outcome {
-        let backups = LocalBackups(try self.places.backups(), isItem: self.places.isItem, pool: pool, in: run)
+        let backups = AppBackups(try self.places.backups(), isItem: self.places.isItem, pool: pool, in: run)
         do {
             return try session.holding(backups, "restore") {
                 try Creating(manager: self, backups: backups).safetyBackup(touching: places, isEncrypted: isEncrypted)
@@ -274,6 +282,10 @@ extension BackupManager {
             throw BackupError(.interrupted, "interrupted; what was begun has been taken back", signal: error.signal)
         } catch let error as DiskError {
             throw told(error)
+        } catch let error as StorageError {
+            throw BackupError(error)
+        } catch let error as FormatError {
+            throw BackupError(.damaged, "\(error)")
         } catch let error as EntryTableError {
             throw BackupError(.system, error == .full ? "there are too many entries" : "the walk came out of order")
         }

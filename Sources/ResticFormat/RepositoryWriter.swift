@@ -26,13 +26,6 @@ package final class RepositoryWriter: Sendable {
         package var stored = 0
     }
 
-    /// What one worker holds.
-    private struct Worker: ~Copyable {
-        var tools: PackingTools
-        var data: PackBuilder
-        var trees: PackBuilder
-    }
-
     private struct State {
         /// Blobs that were added; those of the index are not among them.
         var pending: Set<BlobKey> = []
@@ -40,6 +33,8 @@ package final class RepositoryWriter: Sendable {
         var packs: [IndexedPack] = []
         var blobs = 0
         var added = Added()
+        /// Packs that are being filled.
+        var open: [BlobType: OpenPack] = [:]
     }
 
     /// Blobs in an index file, after which another one begins.
@@ -49,8 +44,7 @@ package final class RepositoryWriter: Sendable {
     private let index: BlobIndex
     private let packSize: Int
     private let compressesData: Bool
-    private let workers: PerWorker<Worker>
-    private let workerCount: Int
+    private let workers: PerWorker<PackingTools>
     private let state = Mutex(State())
 
     /// - Parameters:
@@ -63,17 +57,13 @@ package final class RepositoryWriter: Sendable {
         self.repository = repository
         self.index = index
         self.packSize = packSize
-        workerCount = pool.workers
         let level: Int32
         switch compression {
         case .none: (compressesData, level) = (false, 3)
         case .zstd(let asked): (compressesData, level) = (repository.configuration.version == .two, asked)
         }
         workers = PerWorker(pool) {
-            Worker(
-                tools: PackingTools(coder: repository.coder(), compressor: ZstdCompressor(level: level)),
-                data: PackBuilder(capacity: packSize + Chunker.maximum + 1 << 16),
-                trees: PackBuilder(capacity: packSize + 1 << 20))
+            PackingTools(coder: repository.coder(), compressor: ZstdCompressor(level: level))
         }
     }
 
@@ -85,81 +75,109 @@ package final class RepositoryWriter: Sendable {
     package func save(
         _ type: BlobType, _ content: UnsafeRawBufferPointer, worker: Int
     ) throws -> (id: SHA256Digest, isNew: Bool) {
-        try workers.with(worker) { held in
-            held.tools.hash.reset()
-            held.tools.hash.update(content)
-            let key = BlobKey(type, held.tools.hash.finish())
+        try workers.with(worker) { tools in
+            tools.hash.reset()
+            tools.hash.update(content)
+            let key = BlobKey(type, tools.hash.finish())
             guard !index.contains(key), state.withLock({ $0.pending.insert(key).inserted }) else {
                 return (key.id, false)
             }
-            if type == .data {
-                try add(key, content, to: &held.data, &held.tools)
-            } else {
-                try add(key, content, to: &held.trees, &held.tools)
-            }
+            try add(key, content, &tools)
             return (key.id, true)
         }
     }
 
     /// Stores all that is not stored yet, and indexes it. No worker may be at work.
     package func finish() throws {
-        var data = PackBuilder(capacity: packSize)
-        var trees = PackBuilder(capacity: packSize)
-        for worker in 0..<workerCount {
-            try workers.with(worker) { held in
-                // What several workers have begun makes few packs.
-                try move(&held.data, into: &data, &held.tools)
-                try move(&held.trees, into: &trees, &held.tools)
+        try workers.with(0) { tools in
+            let open = state.withLock { state in
+                defer { state.open = [:] }
+                return BlobType.allCases.compactMap { state.open[$0] }
             }
-        }
-        try workers.with(0) { held in
-            if !data.isEmpty { try store(&data, isFull: false, &held.tools) }
-            if !trees.isEmpty { try store(&trees, isFull: false, &held.tools) }
-            try saveIndex(atLeast: 1, &held.tools)
+            for pack in open { try store(pack, isFull: false, &tools) }
+            try saveIndex(atLeast: 1, &tools)
         }
     }
 
     /// Makes what was added visible: everything that the snapshot names must be stored by ``finish()``.
     package func save(_ snapshot: Snapshot) throws -> SHA256Digest {
-        try workers.with(0) { held in
-            try saveDocument(snapshot.json, &held.tools) { .snapshot($0) }
+        try workers.with(0) { tools in
+            try saveDocument(snapshot.json, &tools) { .snapshot($0) }
         }
+    }
+
+    /// Removes what was stored and not indexed. What cannot be removed is left to a prune. No worker may be at work.
+    package func discard() {
+        let (packs, open) = state.withLock { state in
+            defer { (state.packs, state.blobs, state.open) = ([], 0, [:]) }
+            return (state.packs, state.open)
+        }
+        for pack in open.values { pack.discard() }
+        _ = repository.backend.remove(packs.map { .pack($0.id) })
     }
 
     // MARK: Packs
 
-    private func add(
-        _ key: BlobKey, _ content: UnsafeRawBufferPointer, to pack: inout PackBuilder, _ tools: inout PackingTools
-    ) throws {
+    private func add(_ key: BlobKey, _ content: UnsafeRawBufferPointer, _ tools: inout PackingTools) throws {
         let isCompressed = key.type == .tree ? repository.configuration.version == .two : compressesData
-        try pack.add(key, content, isCompressed: isCompressed, &tools)
-        let place = pack.blobs[pack.blobs.count - 1].place
+        let filled = try tools.seal(key, content, isCompressed: isCompressed) { message, uncompressedLength in
+            let filled = try add(key, message, uncompressedLength)
+            let entry = PackHeader.entrySize(isCompressed: uncompressedLength > 0)
+            state.withLock { state in
+                state.added.content += content.count
+                state.added.stored += message.count + entry
+                if key.type == .data { state.added.dataBlobs += 1 } else { state.added.treeBlobs += 1 }
+            }
+            return filled
+        }
+        if let filled { try store(filled, isFull: true, &tools) }
+    }
+
+    /// Returns the pack if this has filled it.
+    private func add(
+        _ key: BlobKey, _ message: UnsafeRawBufferPointer, _ uncompressedLength: Int
+    ) throws -> OpenPack? {
+        while true {
+            let pack = try openPack(of: key.type)
+            let outcome: OpenPack.Outcome
+            do throws(RepositoryWriteError) {
+                outcome = try pack.add(key, message, uncompressedLength: uncompressedLength)
+            } catch {
+                throw error.cause
+            }
+            switch outcome {
+            case .added: return nil
+            case .filled:
+                take(pack, key.type)
+                return pack
+            // Who has filled it takes it away.
+            case .closed: take(pack, key.type)
+            }
+        }
+    }
+
+    private func openPack(of type: BlobType) throws -> OpenPack {
+        try state.withLock { state in
+            if let pack = state.open[type] { return pack }
+            let pack = OpenPack(try repository.backend.upload(), limit: packSize)
+            state.open[type] = pack
+            return pack
+        }
+    }
+
+    private func take(_ pack: OpenPack, _ type: BlobType) {
         state.withLock { state in
-            state.added.content += content.count
-            state.added.stored += Int(place.length) + PackHeader.entrySize(place)
-            if key.type == .data { state.added.dataBlobs += 1 } else { state.added.treeBlobs += 1 }
+            if state.open[type] === pack { state.open[type] = nil }
         }
-        if isFull(pack) { try store(&pack, isFull: true, &tools) }
     }
 
-    private func isFull(_ pack: borrowing PackBuilder) -> Bool {
-        pack.size >= packSize || pack.blobs.count >= PackHeader.blobLimit
-    }
-
-    private func move(
-        _ pack: inout PackBuilder, into other: inout PackBuilder, _ tools: inout PackingTools
-    ) throws {
-        if pack.isEmpty { return }
-        if pack.size + other.size > packSize || pack.blobs.count + other.blobs.count > PackHeader.blobLimit {
-            try store(&other, isFull: false, &tools)
-        }
-        other.take(&pack)
-    }
-
-    private func store(_ pack: inout PackBuilder, isFull: Bool, _ tools: inout PackingTools) throws {
-        if pack.isEmpty { return }
-        let stored = try pack.finish(&tools, repository.configuration.version) { id, bytes in
-            try create(.pack(id), bytes)
+    private func store(_ pack: OpenPack, isFull: Bool, _ tools: inout PackingTools) throws {
+        let stored: IndexedPack
+        do {
+            stored = try pack.finish(&tools, repository.configuration.version)
+        } catch {
+            pack.discard()
+            throw (error as? RepositoryWriteError)?.cause ?? error
         }
         let count = state.withLock { state in
             state.packs.append(stored)

@@ -23,7 +23,8 @@ final class Session: Sendable {
 
     func manager() throws -> BackupManager {
         try BackupManager(
-            app: try options.appPath(), backupDirectory: options.backupDir, configurationFile: options.config, run: run)
+            app: try options.appPath(), backupDirectory: options.backupDir, configurationFile: options.config,
+            repository: options.repository, run: run)
     }
 
     /// Prints a result, as a document or as text.

@@ -10,6 +10,9 @@ struct SharedOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Where the backups are (default: backups in the app).", valueName: "dir"))
     var backupDir: String?
 
+    @Option(help: ArgumentHelp("The repository to work on instead of that: its path.", valueName: "repository"))
+    var repository: String?
+
     @Option(help: ArgumentHelp("The configuration (default: backup.yaml beside the backups).", valueName: "file"))
     var config: String?
 
