@@ -71,8 +71,4 @@ extension ProcessIdentity {
     package static func exists(_ number: Int32) -> Bool {
         number > 0 && (kill(number, 0) == 0 || errno != ESRCH)
     }
-
-    /// Whose rights this process has.
-    package static var user: UInt32 { geteuid() }
-    package static var group: UInt32 { getegid() }
 }

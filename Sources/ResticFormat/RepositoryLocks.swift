@@ -31,23 +31,25 @@ package struct UnlockResult: Sendable {
 }
 
 /// How long is waited for what. Tests are quicker.
-struct LockTimes: Sendable {
+package struct LockTimes: Sendable {
     /// Milliseconds after which others can be expected to see a new lock.
-    var settling = 200
+    package var settling = 200
     /// How often it is looked whether something is to be done.
-    var tick = 1000
+    package var tick = 1000
     /// Seconds after which a lock is refreshed.
-    var refresh = 5.0 * 60
+    package var refresh = 5.0 * 60
     /// Seconds between two tries to refresh it.
-    var retry = 60.0
+    package var retry = 60.0
     /// Seconds after which a lock that was not refreshed counts as lost, well before others may remove it.
-    var limit = 22.5 * 60
+    package var limit = 22.5 * 60
     /// Milliseconds between the looks at what cannot be read.
-    var unreadable = [500, 1000, 2000]
+    package var unreadable = [500, 1000, 2000]
     /// Milliseconds to the second try to get a lock, and the most between two tries.
-    var patience = 5000...60_000
+    package var patience = 5000...60_000
 
-    static let standard = LockTimes()
+    package static let standard = LockTimes()
+
+    package init() {}
 }
 
 // Looking.
@@ -126,7 +128,8 @@ extension Repository {
     private func refusal(_ lock: LockFile, _ here: LockFile) -> BackupError {
         let now = here.time.moment
         let how = lock.kind == .exclusive ? "has locked it for itself alone" : "uses it"
-        let text = "the repository \(backend.place) is locked: \(lock.holder) \(how), last seen \(lock.age(at: now)) ago"
+        let text =
+            "the repository \(backend.place) is locked: \(lock.holder) \(how), last seen \(lock.age(at: now)) ago"
         let advice =
             lock.isStale(at: now, seenBy: here)
             ? "It seems to have ended without removing its lock: 'unlock' removes it"
@@ -135,8 +138,15 @@ extension Repository {
     }
 }
 
-// Removing.
+// Removing, and what is needed to make one.
 extension Repository {
+    func sealed(_ lock: LockFile) -> (ObjectKey, [UInt8]) {
+        var coder = coder()
+        var compressor = ZstdCompressor(level: 3)
+        let bytes = coder.sealDocument(lock.json, &compressor)
+        return (.lock(SHA256.digest(of: bytes)), bytes)
+    }
+
     /// Removes locks that others have left behind. Needs no lock.
     package func unlock(_ which: LockRemoval, in run: RunContext) throws -> UnlockResult {
         let here = LockFile.own(.shared, verb: "", at: run.now())
