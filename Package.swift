@@ -75,7 +75,8 @@ let package = Package(
             swiftSettings: strict),
         // Tests.
         .target(
-            name: "TestKit", dependencies: ["Model", "Disk", "CLinux"], path: "Tests/TestKit", swiftSettings: strict),
+            name: "TestKit", dependencies: ["Model", "Disk", "Storage", "CLinux"], path: "Tests/TestKit",
+            swiftSettings: strict),
         tests("ModelTests", ["Model"], excluding: ["Retention"]),
         tests("DiskTests", ["Model", "Disk", "CLinux"]),
         tests("CodecTests", ["Model", "Codec", "Workers"]),

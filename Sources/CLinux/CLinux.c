@@ -8,9 +8,11 @@
 #include <grp.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -346,7 +348,11 @@ static int is_echo(void) {
     return now.tv_sec - first_signal.tv_sec < 1 || (now.tv_sec - first_signal.tv_sec == 1 && now.tv_nsec < first_signal.tv_nsec);
 }
 
+// How many have asked that a HUP does nothing.
+static atomic_int hangups_held;
+
 static void on_signal(int number) {
+    if (number == SIGHUP && atomic_load(&hangups_held) > 0) return;
     int saved = errno;
     if (is_echo()) return;
     if (signals_seen++) _exit(128 + number);
@@ -403,4 +409,28 @@ int linux_start_program(const char *const *words, int output) {
     }
     posix_spawn_file_actions_destroy(&actions);
     return -result;
+}
+
+static pthread_mutex_t hangup_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void on_held_hangup(int number) { (void)number; }
+
+// Whether `handler` is what a HUP does now.
+static int hangup_is(void (*handler)(int)) {
+    struct sigaction now;
+    return sigaction(SIGHUP, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == handler;
+}
+
+void linux_hold_hangups(int change) {
+    pthread_mutex_lock(&hangup_mutex);
+    int held = atomic_fetch_add(&hangups_held, change) + change;
+    // Where nobody has decided what a HUP does, it ends the process. A handler and not SIG_IGN: that would be inherited.
+    void (*from)(int) = held > 0 ? SIG_DFL : on_held_hangup;
+    void (*to)(int) = held > 0 ? on_held_hangup : SIG_DFL;
+    if (hangup_is(from)) {
+        struct sigaction action = {.sa_handler = to, .sa_flags = SA_RESTART};
+        sigemptyset(&action.sa_mask);
+        sigaction(SIGHUP, &action, NULL);
+    }
+    pthread_mutex_unlock(&hangup_mutex);
 }

@@ -40,6 +40,12 @@ package final class Repository: Sendable {
         }
     }
 
+    /// The same repository, reached in another way.
+    init(_ repository: Repository, _ backend: any Backend) {
+        self.backend = backend
+        (configuration, keys, keyID) = (repository.configuration, repository.keys, repository.keyID)
+    }
+
     private static func open(_ backend: any Backend, _ password: Password) throws -> (SHA256Digest, MessageKeys) {
         let files = try backend.list(.key).map(\.key).sorted { $0.fileName < $1.fileName }
         guard !files.isEmpty else { throw BackupError(.notFound, "there is no repository at \(backend.place)") }

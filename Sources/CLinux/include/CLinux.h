@@ -104,6 +104,8 @@ int linux_reflink(int to_fd, int from_fd);
 // later or more, ends the process at once with status 128 + number. Ignores PIPE.
 void linux_catch_signals(int fd);
 int linux_pipe(int fds[2]);
+// Begins (1) or ends (-1) a time in which a HUP does nothing, whatever it does otherwise; such times may overlap.
+void linux_hold_hangups(int change);
 
 // ---- other programs ----
 // Starts a program with these words (NULL at the end), looked for in PATH unless there is a slash in the first. Its standard output
