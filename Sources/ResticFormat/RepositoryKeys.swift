@@ -70,7 +70,8 @@ extension Repository {
             try backend.remove(.key(keyID))
         } catch {
             throw BackupError(
-                .system, "the new password opens the repository \(backend.place), and the old one may still do so: \(error)",
+                .system,
+                "the new password opens the repository \(backend.place), and the old one may still do so: \(error)",
                 advice: "Remove the key \(keyID.shortHex) with 'key remove'")
         }
         return id
