@@ -87,7 +87,7 @@ let package = Package(
         tests("ZipFormatTests", ["Model", "ZipFormat", "Containers", "Codec", "Disk", "Workers"]),
         tests("ResticFormatTests", ["Model", "ResticFormat", "Storage", "Codec", "Disk", "Workers"]),
         tests("ChastiPiBackupTests", ["Model", "ChastiPiBackup"]),
-        tests("Acceptance", ["Model", "Disk"], excluding: ["Golden", "Zips"]),
+        tests("Acceptance", ["Model", "Disk", "Codec", "Storage", "ResticFormat"], excluding: ["Golden", "Zips"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17

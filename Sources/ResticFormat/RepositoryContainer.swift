@@ -59,7 +59,7 @@ package struct RepositoryContainer: Container {
         let name = SnapshotNames(try state.snapshots()).name(of: stored.id).text
         do {
             return try SnapshotReading(
-                try state.repository(), index: try state.index(), isItem: surroundings.isItem, pool: state.pool, in: run
+                try state.repository(), index: try state.index(), surroundings, pool: state.pool, in: run
             ).contents(of: stored, name: name)
         } catch let error as FormatError {
             throw RepositoryContents.damaged(name, "\(error)")
@@ -118,10 +118,15 @@ package struct RepositoryContainer: Container {
 
     // MARK: The parent
 
-    /// The newest snapshot of the same app that can be compared with; nil if there is none.
+    /// The newest snapshot of the same app that can be compared with, by whomever it was made; nil if there is none.
     package func newestParent() throws -> RepositoryContents? {
         let now = run.clock.wall()
-        let candidates = try state.snapshots().filter { source(of: $0) == ownSource && $0.snapshot.time.moment <= now }
+        let candidates = try state.snapshots().filter { stored in
+            let isOwn =
+                stored.snapshot.hostName == HostName.current
+                && SnapshotPlace(stored.snapshot.paths, within: surroundings.path) != nil
+            return isOwn && stored.snapshot.time.moment <= now
+        }
         guard let newest = candidates.last else { return nil }
         do {
             return try open(newest)

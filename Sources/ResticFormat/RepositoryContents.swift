@@ -57,32 +57,10 @@ final class RepositoryReader: ContentReader {
         blobs = BlobReader(contents.repository, contents.index)
     }
 
-    private static let hole = 1 << 16
-
-    /// Zeros become holes where the file has a whole blob of them, which is how a hole is stored: as restic decides it.
     func copy(_ index: Int, to target: inout NewFile) throws {
-        let isSparse = contents.content(of: index).contains(ZeroChunk.id)
-        try read(index) { bytes in
-            if isSparse {
-                try Self.write(bytes, leavingHolesTo: &target)
-            } else {
-                try target.write(bytes)
-            }
-        }
-        try target.finishHole()
-    }
-
-    private static func write(_ bytes: UnsafeRawBufferPointer, leavingHolesTo target: inout NewFile) throws {
-        var start = 0
-        while start < bytes.count {
-            let block = UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + hole)])
-            if block.allSatisfy({ $0 == 0 }) {
-                try target.skip(UInt64(block.count))
-            } else {
-                try target.write(block)
-            }
-            start += block.count
-        }
+        var writing = SparseWriting()
+        try read(index) { try writing.write($0, to: &target) }
+        try writing.finish(&target)
     }
 
     func read(_ index: Int, _ each: (UnsafeRawBufferPointer) throws -> Void) throws {
@@ -120,9 +98,4 @@ final class RepositoryReader: ContentReader {
         RepositoryContents.damaged(
             contents.name, "\(contents.table.path(of: index)): its content has not the size that is recorded")
     }
-}
-
-/// The blob of a run of zeros: chunks of one end after 512 KiB.
-enum ZeroChunk {
-    static let id = SHA256.digest(of: [UInt8](repeating: 0, count: Chunker.minimum))
 }

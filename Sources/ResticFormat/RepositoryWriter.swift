@@ -90,11 +90,10 @@ package final class RepositoryWriter: Sendable {
     /// Stores all that is not stored yet, and indexes it. No worker may be at work.
     package func finish() throws {
         try workers.with(0) { tools in
-            let open = state.withLock { state in
-                defer { state.open = [:] }
-                return BlobType.allCases.compactMap { state.open[$0] }
+            for type in BlobType.allCases {
+                guard let pack = state.withLock({ $0.open.removeValue(forKey: type) }) else { continue }
+                try store(pack, isFull: false, &tools)
             }
-            for pack in open { try store(pack, isFull: false, &tools) }
             try saveIndex(atLeast: 1, &tools)
         }
     }

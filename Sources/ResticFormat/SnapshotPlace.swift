@@ -16,6 +16,13 @@ struct SnapshotPlace: Equatable {
         self.components = Array(components.dropLast(below.count))
     }
 
+    /// Nil unless all paths of a snapshot lie in the app whose directory is at `path` now.
+    init?(_ paths: [String], within path: [UInt8]) {
+        let components = path.split(separator: UInt8(ascii: "/")).map { Array($0) }
+        guard !paths.isEmpty, paths.allSatisfy({ Self.split($0).starts(with: components) }) else { return nil }
+        self.components = components
+    }
+
     /// What the paths of a snapshot that others made tell. One path is the app, unless it has the name of an item and what
     /// lies in it (`children`, if it is a directory) has not.
     init(_ paths: [String], isItem: (EntryPath) -> Bool, children: ([[UInt8]]) throws -> [[UInt8]]?) rethrows {

@@ -8,17 +8,17 @@ import Workers
 struct SnapshotReading: Sendable {
     private let repository: Repository
     private let index: BlobIndex
-    private let isItem: @Sendable (EntryPath) -> Bool
+    private let surroundings: RepositoryContainer.Surroundings
     private let pool: ThreadPool
     private let run: RunContext
 
     init(
-        _ repository: Repository, index: BlobIndex, isItem: @escaping @Sendable (EntryPath) -> Bool, pool: ThreadPool,
-        in run: RunContext
+        _ repository: Repository, index: BlobIndex, _ surroundings: RepositoryContainer.Surroundings,
+        pool: ThreadPool, in run: RunContext
     ) {
         self.repository = repository
         self.index = index
-        self.isItem = isItem
+        self.surroundings = surroundings
         self.pool = pool
         self.run = run
     }
@@ -38,7 +38,8 @@ struct SnapshotReading: Sendable {
     // MARK: Where the app is
 
     private func place(of stored: Repository.StoredSnapshot) throws -> SnapshotPlace {
-        try SnapshotPlace(stored.snapshot.paths, isItem: isItem) { components in
+        if let place = SnapshotPlace(stored.snapshot.paths, within: surroundings.path) { return place }
+        return try SnapshotPlace(stored.snapshot.paths, isItem: surroundings.isItem) { components in
             var coder = repository.coder()
             guard let tree = try subtree(components, below: stored.snapshot.tree, &coder)?.subtree else { return nil }
             return try repository.tree(tree, in: index, &coder).map(\.name)

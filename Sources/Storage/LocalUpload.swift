@@ -18,9 +18,21 @@ final class LocalUpload: ObjectUpload {
         self.parent = parent
         self.directory = directory
         name = Array("pack-tmp-\(String(generator.next() as UInt64, radix: 16))".utf8)
-        let file = try NewFile(name, in: parent, mode: mode)
-        try parent.giveToOwner(file.descriptor)
-        self.file = Mutex(file)
+        file = Mutex(try Self.make(name, in: parent, mode))
+    }
+
+    private static func make(
+        _ name: [UInt8], in parent: Directory, _ mode: UInt16
+    ) throws(DiskError) -> NewFile {
+        do throws(DiskError) {
+            let file = try NewFile(name, in: parent, mode: mode)
+            try parent.giveToOwner(file.descriptor)
+            return file
+        } catch {
+            // It may stand there all the same, and no other has this name.
+            if try parent.status(of: name) != nil { try parent.unlink(name) }
+            throw error
+        }
     }
 
     func append(_ bytes: UnsafeRawBufferPointer) throws(StorageError) {
@@ -36,7 +48,13 @@ final class LocalUpload: ObjectUpload {
             try file.withLock { file throws(DiskError) in try file.fsync() }
             let target = try directory(key)
             try parent.moveFile(name, to: target, as: key.fileName.utf8)
-            try target.fsync()
+            do throws(DiskError) {
+                try target.fsync()
+            } catch {
+                // It may not be durable, so it is not there.
+                try target.unlink(key.fileName.utf8)
+                throw error
+            }
         } catch {
             discard()
             throw LocalBackend.storageError(error, "create", "\(key)")
