@@ -50,9 +50,24 @@ enum Program {
     private static func unknownVerb(_ arguments: [String]) -> String? {
         guard let word = arguments.first, word != "help" else { return nil }
         if word.hasPrefix("-") { return answersAlone(word) ? nil : "no verb is given" }
-        let verbs = RootCommand.configuration.subcommands.compactMap { $0.configuration.commandName }
-        guard !verbs.contains(word) else { return nil }
-        return "there is no verb '\(printable(word.utf8.prefix(60)))'; the verbs are \(verbs.joined(separator: ", "))"
+        var group: any ParsableCommand.Type = RootCommand.self
+        var path: [String] = []
+        for word in arguments {
+            let verbs = group.configuration.subcommands
+            if verbs.isEmpty || word == "help" { return nil }
+            let names = verbs.compactMap { $0.configuration.commandName }.joined(separator: ", ")
+            if word.hasPrefix("-") {
+                if arguments.contains(where: answersAlone) { return nil }
+                return "no verb is given after '\(path.joined(separator: " "))'; the verbs are \(names)"
+            }
+            path.append(word)
+            guard let next = verbs.first(where: { $0.configuration.commandName == word }) else {
+                let shown = printable(path.joined(separator: " ").utf8.prefix(60))
+                return "there is no verb '\(shown)'; the verbs are \(names)"
+            }
+            group = next
+        }
+        return nil
     }
 
     /// Options that mean something without a verb.

@@ -14,7 +14,7 @@ struct RepositoryVerbs: VerbGroup {
             RESTIC_PASSWORD_COMMAND; RESTIC_PASSWORD; systemd's credential chastipi-backup-password; the terminal.
             """,
         subcommands: [
-            RepositoryInitVerb.self, RepositoryUnlockVerb.self,
+            RepositoryInitVerb.self, RepositoryKeyVerbs.self, RepositoryUnlockVerb.self,
         ])
 }
 
