@@ -162,6 +162,69 @@ struct RepositoryHome {
     }
 }
 
+/// Passwords that somebody types.
+@Suite struct TypedPasswordTests {
+    private let home: RepositoryHome
+
+    init() throws {
+        home = try RepositoryHome()
+    }
+
+    /// Runs its arguments on a terminal of their own, and types a line at each question that ends with ": ".
+    private static let script = #"""
+        import os, pty, select, sys
+        answers = sys.argv[1].split("|")
+        process, terminal = pty.fork()
+        if process == 0: os.execv(sys.argv[2], sys.argv[2:])
+        shown = new = b""
+        while select.select([terminal], [], [], 60)[0]:
+            try: part = os.read(terminal, 4096)
+            except OSError: break
+            if not part: break
+            shown += part; new += part
+            if new.endswith(b": ") and answers:
+                os.write(terminal, answers.pop(0).encode() + b"\n"); new = b""
+        sys.stdout.buffer.write(shown.replace(b"\r", b""))
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+        """#
+
+    private func typed(_ answers: String..., verb: String...) throws -> (status: Int32, shown: String) {
+        let arguments = ["repository"] + verb + ["--repository", home.path]
+        let run = try ToolRun.run(
+            "python3", ["-c", Self.script, answers.joined(separator: "|"), Program.path] + arguments, in: home.tree.path
+        )
+        return (run.status, String(decoding: run.output + run.errors, as: UTF8.self))
+    }
+
+    @Test func aNewOneIsTypedTwiceAndNeverShown() throws {
+        let different = try typed(RepositoryHome.secret, "another", verb: "init")
+        #expect(different.status == 2 && different.shown.contains("error: the two passwords differ"), "\(different)")
+        let empty = try typed("", verb: "init")
+        #expect(empty.status == 2 && empty.shown.contains("error: the password is empty"), "\(empty)")
+        #expect(try home.names() == ["password", "wrong"])
+        let made = try typed(RepositoryHome.secret, RepositoryHome.secret, verb: "init")
+        #expect(made.status == 0 && made.shown.contains("New password: ") && made.shown.contains("made the repository"))
+        #expect(!made.shown.contains(RepositoryHome.secret))
+        try home.resticDone("snapshots")
+    }
+
+    @Test func aWrongOneMayBeTypedAgainTwice() throws {
+        try home.done("init")
+        let right = try typed("wrong", "wrong too", RepositoryHome.secret, verb: "key", "list")
+        #expect(right.status == 0, "\(right)")
+        #expect(right.shown.contains("Password of the repository \(home.path): "), "\(right)")
+        #expect(right.shown.matches(of: /warning: the password opens none of the keys/).count == 2, "\(right)")
+        let wrong = try typed("a", "b", "c", RepositoryHome.secret, verb: "key", "list")
+        #expect(wrong.status == 12 && wrong.shown.contains("error: the password opens none"), "\(wrong)")
+        let added = try typed(RepositoryHome.secret, "new", "new", verb: "key", "add")
+        #expect(added.status == 0 && added.shown.contains("added the key"), "\(added)")
+        let changed = try typed("new", "newer", "newer", verb: "key", "passwd")
+        #expect(changed.status == 0, "\(changed)")
+        let old = try typed("new", "", "", verb: "key", "list")
+        #expect(old.status == 12, "\(old)")
+    }
+}
+
 /// Which repository is meant, and with which password it is opened.
 @Suite struct RepositoryNamingTests {
     private let home: RepositoryHome
