@@ -72,10 +72,11 @@ struct NamedRepository: Sendable {
     let opening: RepositoryOpening
     let state: RepositoryState
 
-    init(_ place: RepositoryPlace, in run: RunContext) {
+    /// `patience`: for how many seconds a lock that somebody else holds is tried for again.
+    init(_ place: RepositoryPlace, patience: Int, in run: RunContext) {
         let opening = RepositoryOpening(place, run: run)
         self.opening = opening
-        state = RepositoryState(in: run) { try opening.open() }
+        state = RepositoryState(in: run, patience: patience) { try opening.open() }
     }
 
     /// Its directory, if it is one.

@@ -28,9 +28,10 @@ public struct BackupManager: Sendable {
     ///   - backupDirectory: where its backups are; by default `backups` in the app.
     ///   - configurationFile: by default `backup.yaml` in the backup directory, if it is there.
     ///   - repository: the repository to work on instead of the backup directory: a path, or a name of the configuration.
+    ///   - patience: for how many seconds a repository's lock that somebody else holds is tried for again.
     public init(
         app: String, backupDirectory: String? = nil, configurationFile: String? = nil, repository: String? = nil,
-        run: RunContext
+        patience: Int = 0, run: RunContext
     ) throws {
         var places = try AppPlaces(app: app, backupDirectory: backupDirectory)
         configuration = try Self.reporting { [places] in
@@ -39,7 +40,7 @@ public struct BackupManager: Sendable {
         let items = Selection(items: configuration.items.value, rules: Exclusions([]))
         places.isItem = { items.decision(on: $0, kind: .directory) != .leave }
         places.repository = try repository.map { [configuration] in
-            NamedRepository(try RepositoryPlace.named($0, in: configuration), in: run)
+            NamedRepository(try RepositoryPlace.named($0, in: configuration), patience: patience, in: run)
         }
         self.places = places
         self.run = run
@@ -62,7 +63,7 @@ public struct BackupManager: Sendable {
             return try session.sharing("create") {
                 let backups = try places.chosen(beside: try places.backups(), pool: pool, in: run)
                 return try session.holding(backups, "create") {
-                    try Creating(manager: self, backups: backups).make(request)
+                    try locking(.writing, "create") { try Creating(manager: self, backups: backups).make(request) }
                 }
             }
         }
@@ -99,7 +100,9 @@ public struct BackupManager: Sendable {
     public func verify(_ request: VerifyRequest) throws -> [Verification] {
         try Self.reporting {
             try tellPending()
-            return try Looking(places: places, pool: pool, run: run).verify(request)
+            return try locking(.reading, "verify") {
+                try Looking(places: places, pool: pool, run: run).verify(request)
+            }
         }
     }
 
@@ -110,15 +113,19 @@ public struct BackupManager: Sendable {
 
     /// Turns backups into another format, or carries them to another directory; each copy is read back.
     public func copy(_ request: CopyRequest) throws -> [CopiedBackup] {
-        try Self.reporting { try CopyRun(manager: self, request: request).copy() }
+        try Self.reporting {
+            try locking(.reading, "copy") { try CopyRun(manager: self, request: request).copy() }
+        }
     }
 
     /// What differs between two backups, or between a backup and the app as it is.
     public func compare(_ backup: String, with other: String?) throws -> BackupDifference {
         try Self.reporting {
-            try BackupComparison(
-                places: places, today: try selection(for: CreateRequest()), pool: pool, run: run
-            ).compare(backup, with: other)
+            try locking(.reading, "diff") {
+                try BackupComparison(
+                    places: places, today: try selection(for: CreateRequest()), pool: pool, run: run
+                ).compare(backup, with: other)
+            }
         }
     }
 
@@ -141,7 +148,13 @@ public struct BackupManager: Sendable {
     public func restore(
         _ request: RestoreRequest, confirm: (RestorePlan) throws -> Bool
     ) throws -> RestoreResult {
-        try Self.reporting {
+        try Self.reporting { try locking(.reading, "restore") { try restoreLocked(request, confirm: confirm) } }
+    }
+
+    private func restoreLocked(
+        _ request: RestoreRequest, confirm: (RestorePlan) throws -> Bool
+    ) throws -> RestoreResult {
+        do {
             // Not even our own folder is made in an app to which the backup cannot be restored.
             if try places.app.status(of: RestoreFolders.name.utf8) == nil { _ = try planning(request).plan() }
             let folders = try session.exclusive("restore")
@@ -171,8 +184,12 @@ public struct BackupManager: Sendable {
     public func restore(_ request: RestoreRequest, to directory: String) throws -> RestoreResult {
         try Self.reporting {
             try RestoreToDirectory.clear(directory)
-            let planning = try planning(request)
-            return try planning.found.reading { try RestoreToDirectory(planning: planning, path: directory).apply() }
+            return try locking(.reading, "restore") {
+                let planning = try planning(request)
+                return try planning.found.reading {
+                    try RestoreToDirectory(planning: planning, path: directory).apply()
+                }
+            }
         }
     }
 
@@ -234,6 +251,12 @@ public struct BackupManager: Sendable {
 }
 
 extension BackupManager {
+    /// Calls `body` with the repository's lock, where a repository is worked on.
+    private func locking<R>(_ use: RepositoryState.Use, _ verb: String, _ body: () throws -> R) throws -> R {
+        guard let repository = places.repository else { return try body() }
+        return try repository.state.locking(use, for: verb, body)
+    }
+
     /// Who only looks does not recover, but says that it is due (promise 7).
     private func tellPending() throws {
         if try RestoreFolders.isRecoveryPending(in: places.app) {

@@ -41,7 +41,8 @@ struct CreateRun: Sendable {
     /// Makes the backup. The locks are held.
     func make(_ order: Order) throws -> Outcome {
         let now = run.now()
-        if let name = order.name { try backups.checkFree(name) }
+        // A repository is opened beside the walk, and looks for itself before it writes.
+        if let name = order.name, order.format != .repository { try backups.checkFree(name) }
         let prepared = try prepare(order)
         var details = prepared.details
         details.lastFull = prepared.plan.parent.flatMap { _ in prepared.lastFull } ?? now

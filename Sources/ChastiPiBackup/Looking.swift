@@ -217,13 +217,18 @@ struct Deleting {
         return try session.holding(local, "delete") {
             let preview = try preview(backups)
             guard try confirm(preview) else { return DeleteResult(deleted: [], wasDeclined: true) }
-            let deleted = try remove(preview.backups, from: local)
+            let deleted = try remove(preview.backups, from: local, for: "delete")
             return DeleteResult(deleted: deleted, wasDeclined: false)
         }
     }
 
     /// One after the other; the backup directory's lock is held.
-    func remove(_ backups: [Backup], from local: AppBackups) throws -> [BackupName] {
+    func remove(_ backups: [Backup], from local: AppBackups, for verb: String) throws -> [BackupName] {
+        guard let repository = local.repository else { return try remove(backups, from: local) }
+        return try repository.state.locking(.removing, for: verb) { try remove(backups, from: local) }
+    }
+
+    private func remove(_ backups: [Backup], from local: AppBackups) throws -> [BackupName] {
         var deleted: [BackupName] = []
         for backup in backups {
             do {

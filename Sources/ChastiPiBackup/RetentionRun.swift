@@ -67,7 +67,7 @@ struct RetentionRun {
             if !plan.removed.isEmpty { try prove(plan, local) }
             // Oldest first: what an interruption leaves is the newest.
             let removed = try Deleting(places: places, pool: pool, run: run).remove(
-                plan.removed.reversed(), from: local)
+                plan.removed.reversed(), from: local, for: "prune")
             return PruneResult(
                 plan: plan, removed: removed, bytesFreed: freed(plan, local), wasDeclined: false)
         }

@@ -21,7 +21,7 @@ package struct RepositoryContainer: Container {
         }
     }
 
-    let state: RepositoryState
+    package let state: RepositoryState
     let surroundings: Surroundings
     let pool: ThreadPool
     let run: RunContext

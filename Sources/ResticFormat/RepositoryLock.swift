@@ -164,7 +164,7 @@ package final class RepositoryLock: Sendable {
         while let obstacle = try obstacle() {
             let now = run.clock.monotonic()
             guard now < deadline else { throw obstacle }
-            if pause == times.patience.lowerBound { run.report(.note("\(obstacle.message); waiting for it")) }
+            if pause == times.patience.lowerBound { run.report(.warning("\(obstacle.message); waiting for it")) }
             let left = Int((deadline - now) / 1_000_000) + 1
             // Two that wait for each other do not try again at the same moment.
             let jitter = Int(run.random(1).first ?? 0) * pause / 1024

@@ -110,7 +110,8 @@ extension Repository {
             for stored in scan.locks {
                 if stored.lock.isOrphan(seenBy: here) {
                     try backend.remove(.lock(stored.id))
-                    run.report(.note("removed the lock of \(stored.lock.holder), which has ended without removing it"))
+                    run.report(
+                        .warning("removed the lock of \(stored.lock.holder), which has ended without removing it"))
                 } else if !stored.lock.agrees(with: kind), obstacle == nil {
                     obstacle = refusal(stored.lock, here)
                 }

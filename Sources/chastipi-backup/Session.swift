@@ -26,7 +26,7 @@ final class Session: Sendable {
     func manager(repository: String? = nil) throws -> BackupManager {
         try BackupManager(
             app: try options.appPath(), backupDirectory: options.backupDir, configurationFile: options.config,
-            repository: repository ?? options.repository, run: run)
+            repository: repository ?? options.repository, patience: try options.patience(), run: run)
     }
 
     /// Prints a result, as a document or as text.

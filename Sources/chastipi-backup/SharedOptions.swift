@@ -22,6 +22,11 @@ struct SharedOptions: ParsableArguments {
             valueName: "file"))
     var passwordFile: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Wait so long for a repository's lock that another run holds, such as 90s or 10m.", valueName: "time"))
+    var retryLock: String?
+
     @Option(help: ArgumentHelp("The configuration (default: backup.yaml beside the backups).", valueName: "file"))
     var config: String?
 
@@ -39,6 +44,16 @@ struct SharedOptions: ParsableArguments {
         if let known = knownApp() { return known }
         throw BackupError(
             .usage, "which app? The working directory has no backups/", advice: "Name the app with --app DIR")
+    }
+
+    /// For how many seconds a lock is tried for again.
+    func patience() throws -> Int {
+        guard let retryLock else { return 0 }
+        do throws(AgeError) {
+            return Int(try Age(retryLock).seconds)
+        } catch {
+            throw BackupError(.usage, "--retry-lock: \(error)")
+        }
     }
 
     /// The same; nil where there is none.

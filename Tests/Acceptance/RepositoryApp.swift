@@ -22,7 +22,7 @@ final class RepositoryApp: Sendable {
     init(isCheap: Bool = false) throws {
         app = try TestApp()
         home = try TemporaryTree()
-        try home.write("password", Self.password + "\n")
+        try home.write(entry("password"), Array((Self.password + "\n").utf8), mode: 0o600)
         if isCheap {
             try CheapRepository.make(at: path, password: Self.password)
         } else {

@@ -172,3 +172,79 @@ import Testing
         try kept.expectSound()
     }
 }
+
+/// Who else works on the repository, and what is left when we have.
+@Suite struct RepositoryLockTests {
+    /// A backup by restic that waits for the end of its input, with its lock held.
+    private func startRestic(_ kept: RepositoryApp) throws -> Process {
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = ["restic", "--repo", kept.path, "--no-cache", "backup", "--stdin"]
+        process.environment = ProcessInfo.processInfo.environment.merging(
+            ["RESTIC_PASSWORD": RepositoryApp.password]) { $1 }
+        let input = Pipe()
+        process.standardInput = input
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        for _ in 0..<60_000 where try locks(kept) == 0 { usleep(1000) }
+        #expect(try locks(kept) == 1)
+        return process
+    }
+
+    private func locks(_ kept: RepositoryApp) throws -> Int {
+        try FileManager.default.contentsOfDirectory(atPath: kept.path + "/locks").count
+    }
+
+    @Test func whatResticDoesIsNotDisturbed() throws {
+        let kept = try RepositoryApp()
+        try kept.done("create", "--name", "one")
+        let restic = try startRestic(kept)
+        defer { restic.terminate() }
+        try kept.done("create", "--name", "two")
+        try kept.done("verify", "two")
+        try kept.run("delete", "one", "--yes").expectError(11, "locked: ", "process \(restic.processIdentifier)")
+        try kept.run("prune", "--keep-last", "1", "--include-named", "--yes", "--retry-lock", "1s").expectError(
+            11, "locked")
+        try kept.run("delete", "one", "--yes", "--retry-lock", "soon").expectError(2, "--retry-lock")
+        #expect(try kept.names() == ["one", "two"])
+        #expect(try locks(kept) == 1)
+        (restic.standardInput as? Pipe)?.fileHandleForWriting.closeFile()
+        restic.waitUntilExit()
+        try kept.done("delete", "one", "--yes")
+        #expect(try locks(kept) == 0)
+        try kept.expectSound()
+    }
+
+    /// An interrupt takes the lock away; a kill leaves one that the next run knows for dead.
+    @Test(arguments: [SIGINT, SIGTERM, SIGKILL]) func locksGoWithTheirRuns(signal: Int32) throws {
+        let kept = try RepositoryApp()
+        try kept.app.shell("for n in 1 2 3 4 5 6 7 8; do head -c 20000000 /dev/urandom > data/large$n; done")
+        let process = Process()
+        process.executableURL = URL(filePath: Program.path)
+        process.arguments = ["create", "--repository", kept.path, "--app", kept.app.path]
+        process.environment = ProcessInfo.processInfo.environment.merging(kept.environment) { $1 }
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        for _ in 0..<60_000 where try locks(kept) == 0 && process.isRunning { usleep(1000) }
+        kill(process.processIdentifier, SIGSTOP)
+        #expect(process.isRunning)
+        let beside = try ToolRun.run(
+            "restic", ["--repo", kept.path, "--no-cache", "prune"],
+            environment: ["RESTIC_PASSWORD": RepositoryApp.password])
+        #expect(beside.status != 0 && String(decoding: beside.errors, as: UTF8.self).contains("locked"))
+        kill(process.processIdentifier, signal)
+        kill(process.processIdentifier, SIGCONT)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == (signal == SIGKILL ? SIGKILL : 128 + signal))
+        #expect(try locks(kept) == (signal == SIGKILL ? 1 : 0))
+        #expect(try kept.names() == [])
+        // Both take the same lock: who needs it alone clears it away.
+        let next = try kept.done("create", "--name", "one")
+        let deleted = try kept.done("delete", "one", "--yes")
+        if signal == SIGKILL { #expect((next.errors + deleted.errors).contains("lock"), "\(next)\(deleted)") }
+        #expect(try locks(kept) == 0)
+        try kept.expectSound()
+    }
+}

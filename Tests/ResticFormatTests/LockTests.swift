@@ -157,7 +157,7 @@ import Workers
         let second = try repository.lock(.shared, for: "x", patience: 60, times: Self.times, in: run.context())
         try release.get()
         try second.confirm()
-        let notes = run.events.filter { if case .note = $0 { true } else { false } }
+        let notes = run.warnings
         #expect(notes.count == 1)
         let begin = Date()
         #expect(
@@ -187,7 +187,7 @@ import Workers
         let lock = try repository.lock(.exclusive, for: "x", times: Self.times, in: run.context())
         try lock.confirm()
         try lock.release()
-        let notes = run.events.compactMap { if case .note(let text) = $0 { text } else { nil } }
+        let notes = run.warnings
         #expect(notes.count == 1 && notes[0].contains("(process \(dead.process), prune)"), "\(notes)")
         // Another program's is not touched, though its process is gone.
         let (other, otherBytes) = repository.sealed(foreign)

@@ -63,11 +63,10 @@ struct RepositoryKeyAddVerb: RepositoryVerb {
         commandName: "add", abstract: "Add a password that opens the repository as well.")
 
     @OptionGroup var new: NewPasswordOptions
-    @OptionGroup var locking: LockOptions
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
-        let id = try session.repository(patience: try locking.patience()).addKey(passwordFile: new.newPasswordFile)
+        let id = try session.repository().addKey(passwordFile: new.newPasswordFile)
         session.print(
             .command(Self.fullName, [("id", .string(id))]), text: { ["added the key \(id.prefix(8))"] })
         return ExitStatus.done
@@ -82,11 +81,10 @@ struct RepositoryKeyRemoveVerb: RepositoryVerb {
     @Argument(help: ArgumentHelp("The first digits of its ID.", valueName: "id"))
     var id: String
 
-    @OptionGroup var locking: LockOptions
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
-        let removed = try session.repository(patience: try locking.patience()).removeKey(id)
+        let removed = try session.repository().removeKey(id)
         session.print(
             .command(Self.fullName, [("id", .string(removed))]), text: { ["removed the key \(removed.prefix(8))"] })
         return ExitStatus.done
@@ -99,11 +97,10 @@ struct RepositoryKeyPasswdVerb: RepositoryVerb {
         commandName: "passwd", abstract: "Change the password that opens the repository now.")
 
     @OptionGroup var new: NewPasswordOptions
-    @OptionGroup var locking: LockOptions
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
-        let manager = try session.repository(patience: try locking.patience())
+        let manager = try session.repository()
         let (old, key) = try manager.changePassword(passwordFile: new.newPasswordFile)
         session.print(
             .command(Self.fullName, [("id", .string(key)), ("removed", .string(old))]),

@@ -31,8 +31,9 @@ extension RepositoryVerb {
 
 extension Session {
     /// The repository that is meant.
-    func repository(patience: Int = 0) throws -> RepositoryManager {
+    func repository() throws -> RepositoryManager {
         let configuration = try repositoryConfiguration()
+        let patience = try options.patience()
         guard let text = try options.repository ?? Environment.repository() else {
             return RepositoryManager(try RepositoryPlace.only(in: configuration), patience: patience, run: run)
         }
@@ -44,22 +45,5 @@ extension Session {
         if let file = options.config { return try Configuration.read(file) }
         guard let app = try options.backupDir == nil ? options.knownApp() : options.appPath() else { return nil }
         return try BackupManager(app: app, backupDirectory: options.backupDir, run: run).configuration
-    }
-}
-
-/// For verbs that lock a repository.
-struct LockOptions: ParsableArguments {
-    @Option(
-        help: ArgumentHelp("Wait so long for a lock that another run holds, such as 90s or 10m.", valueName: "time"))
-    var retryLock: String?
-
-    /// In seconds.
-    func patience() throws -> Int {
-        guard let retryLock else { return 0 }
-        do throws(AgeError) {
-            return Int(try Age(retryLock).seconds)
-        } catch {
-            throw BackupError(.usage, "--retry-lock: \(error)")
-        }
     }
 }
