@@ -151,7 +151,16 @@ extension FuzzTarget {
         let seeds = [try encoded(nodes), try encoded([])]
         let tree = FuzzTarget(name: "tree", seeds: seeds) { bytes in
             let read = try TreeReader.nodes(of: bytes)
-            try expectSame(try TreeReader.nodes(of: try encoded(read)), read)
+            let again = try TreeReader.nodes(of: try encoded(read))
+            // Which of several forms text has in a tree is not what it says.
+            func plain(_ nodes: [TreeNode]) -> [TreeNode] {
+                nodes.map { node in
+                    var node = node
+                    node.forms = []
+                    return node
+                }
+            }
+            try expectSame(plain(again), plain(read))
         }
         return [tree]
     }
