@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -383,6 +384,32 @@ void linux_catch_signals(int fd) {
 }
 
 int linux_pipe(int fds[2]) { RESULT(pipe2(fds, O_CLOEXEC)); }
+
+int linux_start_program(const char *const *words, int output) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    int result = posix_spawn_file_actions_init(&actions);
+    if (result != 0) return -result;
+    result = posix_spawnattr_init(&attributes);
+    if (result == 0) {
+        // What is caught becomes the default by itself; what is ignored, and what is blocked, would stay so.
+        sigset_t ignored, none;
+        sigemptyset(&none);
+        sigemptyset(&ignored);
+        sigaddset(&ignored, SIGPIPE);
+        pid_t process = 0;
+        if ((result = posix_spawn_file_actions_adddup2(&actions, output, 1)) == 0
+            && (result = posix_spawnattr_setsigdefault(&attributes, &ignored)) == 0
+            && (result = posix_spawnattr_setsigmask(&attributes, &none)) == 0
+            && (result = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK)) == 0
+            && (result = posix_spawnp(&process, words[0], &actions, &attributes, (char *const *)words, environ)) == 0) {
+            result = -process;
+        }
+        posix_spawnattr_destroy(&attributes);
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    return -result;
+}
 
 static pthread_mutex_t hangup_mutex = PTHREAD_MUTEX_INITIALIZER;
 

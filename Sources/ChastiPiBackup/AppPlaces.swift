@@ -81,7 +81,7 @@ struct NamedRepository: Sendable {
     /// Its directory, if it is one.
     func identity() throws(DiskError) -> FileIdentity? {
         do throws(DiskError) {
-            return try Directory(path: opening.place.location).status().identity
+            return try Directory(path: opening.place.path).status().identity
         } catch {
             guard [.notFound, .notDirectory].contains(error.code) else { throw error }
             return nil

@@ -38,7 +38,9 @@ public struct BackupManager: Sendable {
         }
         let items = Selection(items: configuration.items.value, rules: Exclusions([]))
         places.isItem = { items.decision(on: $0, kind: .directory) != .leave }
-        places.repository = repository.map { NamedRepository(RepositoryPlace(location: $0), in: run) }
+        places.repository = try repository.map { [configuration] in
+            NamedRepository(try RepositoryPlace.named($0, in: configuration), in: run)
+        }
         self.places = places
         self.run = run
         pool = ThreadPool(threads: run.threads)
@@ -285,7 +287,7 @@ extension BackupManager {
         } catch let error as StorageError {
             throw BackupError(error)
         } catch let error as FormatError {
-            throw BackupError(.damaged, "\(error)")
+            throw BackupError(error)
         } catch let error as EntryTableError {
             throw BackupError(.system, error == .full ? "there are too many entries" : "the walk came out of order")
         }
