@@ -286,6 +286,20 @@ struct RepositoryHome {
         try app.run("repository", "init").expectError(2, "which repository?", "usb, offsite")
     }
 
+    /// Promise 4: wherever they lie.
+    @Test func configuredRepositoriesAreInNoBackup() throws {
+        let place = app.path + "/data/repository"
+        try app.tree.write("backups/backup.yaml", "repositories:\n  near: \(place)\n")
+        let environment = ["RESTIC_PASSWORD_FILE": home.password]
+        try app.done("repository", "init", "--repository", "near", environment: environment)
+        try app.done("create", "--name", "one")
+        #expect(try app.shell("ls backups/one/data") == "app.db\ndeep\n")
+        try app.done("create", "--name", "two", "--repository", "near", environment: environment)
+        try app.tree.write("app.py", "changed")
+        try app.done("restore", "one", "--skip-safety-backup")
+        #expect(try app.done("list", "--repository", "near", environment: environment).output.contains("two"))
+    }
+
     /// A variable that is set for restic must not send an app's backups elsewhere.
     @Test func resticsVariableCountsOnlyWhereARepositoryIsAskedFor() throws {
         try home.tree.write("place", "  \(home.path)\n")
