@@ -35,6 +35,8 @@ package final class RepositoryWriter: Sendable {
         var added = Added()
         /// Packs that are being filled.
         var open: [BlobType: OpenPack] = [:]
+        /// The first error: blobs may be missing that are told as stored.
+        var failure: (any Error)?
     }
 
     /// Blobs in an index file, after which another one begins.
@@ -75,7 +77,7 @@ package final class RepositoryWriter: Sendable {
     package func save(
         _ type: BlobType, _ content: UnsafeRawBufferPointer, worker: Int
     ) throws -> (id: SHA256Digest, isNew: Bool) {
-        try workers.with(worker) { tools in
+        try unlessFailed(worker) { tools in
             tools.hash.reset()
             tools.hash.update(content)
             let key = BlobKey(type, tools.hash.finish())
@@ -89,7 +91,7 @@ package final class RepositoryWriter: Sendable {
 
     /// Stores all that is not stored yet, and indexes it. No worker may be at work.
     package func finish() throws {
-        try workers.with(0) { tools in
+        try unlessFailed(0) { tools in
             for type in BlobType.allCases {
                 guard let pack = state.withLock({ $0.open.removeValue(forKey: type) }) else { continue }
                 try store(pack, isFull: false, &tools)
@@ -100,7 +102,7 @@ package final class RepositoryWriter: Sendable {
 
     /// Makes what was added visible: everything that the snapshot names must be stored by ``finish()``.
     package func save(_ snapshot: Snapshot) throws -> SHA256Digest {
-        try workers.with(0) { tools in
+        try unlessFailed(0) { tools in
             try saveDocument(snapshot.json, &tools) { .snapshot($0) }
         }
     }
@@ -113,6 +115,17 @@ package final class RepositoryWriter: Sendable {
         }
         for pack in open.values { pack.discard() }
         _ = repository.backend.remove(packs.map { .pack($0.id) })
+    }
+
+    /// After an error nothing is stored any more: a snapshot would name what is not there.
+    private func unlessFailed<R: Sendable>(_ worker: Int, _ body: (inout PackingTools) throws -> R) throws -> R {
+        if let failure = state.withLock({ $0.failure }) { throw failure }
+        do {
+            return try workers.with(worker, body)
+        } catch {
+            state.withLock { if $0.failure == nil { $0.failure = error } }
+            throw error
+        }
     }
 
     // MARK: Packs
