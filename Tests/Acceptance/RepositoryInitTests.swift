@@ -156,6 +156,19 @@ struct RepositoryHome {
         }
     }
 
+    @Test func whatWasCutOffIsMadeAgain() throws {
+        let kill = ["RESTIC_PASSWORD_FILE": home.password, "CHASTIPI_FAULT": "100:kill"]
+        #expect(try home.run(["init"], environment: kill).status == 137)
+        #expect(try home.names() == ["password", "repository", "wrong"])
+        try home.run(["key", "list"]).expectError(10, "there is no repository")
+        try home.done("init")
+        try home.resticDone("check")
+        // A file beside says that it is something else.
+        #expect(try home.run(["init"], at: home.tree.path + "/b", environment: kill).status == 137)
+        try home.tree.write("b/note", "x")
+        try home.run(["init"], at: home.tree.path + "/b").expectError(1, "is not empty and no repository")
+    }
+
     @Test func noTerminalAndNoPasswordIsAnError() throws {
         try home.run(["init"], environment: [:], input: "typed\ntyped\n").expectError(2, "no password was given")
         #expect(try home.names() == ["password", "wrong"])
