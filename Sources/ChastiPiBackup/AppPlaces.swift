@@ -13,6 +13,8 @@ struct AppPlaces: Sendable {
     let app: Directory
     /// The repository that is worked on instead of the backup directory, if one was named.
     var repository: NamedRepository?
+    /// Those that the configuration names.
+    var configuredRepositories: [RepositoryPlace] = []
     /// Whether an entry of this name at the top is one that backups of this app hold.
     var isItem: @Sendable (EntryPath) -> Bool = { _ in true }
 
@@ -62,7 +64,9 @@ struct AppPlaces: Sendable {
     func containers() throws -> Set<FileIdentity> {
         var identities: Set<FileIdentity> = []
         if let backups = try existingBackups() { identities.insert(try backups.status().identity) }
-        if let repository = try repository?.identity() { identities.insert(repository) }
+        for repository in configuredRepositories + [repository?.opening.place].compactMap(\.self) {
+            if let identity = try repository.identity() { identities.insert(identity) }
+        }
         return identities
     }
 }
@@ -79,12 +83,16 @@ struct NamedRepository: Sendable {
         state = RepositoryState(in: run, patience: patience) { try opening.open() }
     }
 
-    /// Its directory, if it is one.
+}
+
+extension RepositoryPlace {
+    /// Its directory, if it is there and can be reached.
     func identity() throws(DiskError) -> FileIdentity? {
         do throws(DiskError) {
-            return try Directory(path: opening.place.path).status().identity
+            return try Directory(path: path).status().identity
         } catch {
-            guard [.notFound, .notDirectory].contains(error.code) else { throw error }
+            // What this user cannot reach is no directory of the app that could be saved.
+            guard [.notFound, .notDirectory, .denied].contains(error.code) else { throw error }
             return nil
         }
     }

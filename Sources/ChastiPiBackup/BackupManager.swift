@@ -39,6 +39,7 @@ public struct BackupManager: Sendable {
         }
         let items = Selection(items: configuration.items.value, rules: Exclusions([]))
         places.isItem = { items.decision(on: $0, kind: .directory) != .leave }
+        places.configuredRepositories = configuration.repositories.value
         places.repository = try repository.map { [configuration] in
             NamedRepository(try RepositoryPlace.named($0, in: configuration), patience: patience, in: run)
         }

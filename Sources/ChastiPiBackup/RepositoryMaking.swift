@@ -123,12 +123,18 @@ private final class NewRepositoryDirectory {
         }
         let items = try directory.items()
         if items.isEmpty { return true }
-        for key in [ObjectKind.configuration, .key] where try directory.status(of: Array(key.rawValue.utf8)) != nil {
+        let known = Set(ObjectKind.allCases.map { Array($0.rawValue.utf8) })
+        guard items.allSatisfy({ known.contains($0.name) }) else {
+            throw BackupError(
+                .refused, "\(place.shownPath) is not empty and no repository: it has \(counted(items.count))",
+                advice: "Name a directory of its own, which need not exist")
+        }
+        // Empty directories are what is left where the making of one was cut off.
+        let backend = try LocalBackend(path: place.path)
+        for kind in ObjectKind.allCases where try !backend.list(kind).isEmpty {
             throw BackupError(.nameTaken, "there is a repository at \(place.shownPath) already")
         }
-        throw BackupError(
-            .refused, "\(place.shownPath) is not empty and no repository: it has \(counted(items.count))",
-            advice: "Name a directory of its own, which need not exist")
+        return true
     }
 
     /// Its path from the root: whoever reads it is elsewhere.

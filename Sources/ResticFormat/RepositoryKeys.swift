@@ -58,7 +58,7 @@ extension Repository {
         guard count < Self.keyLimit else {
             throw BackupError(
                 .refused, "the repository \(backend.place) has \(count) keys already, and no more are tried",
-                advice: "Remove one that is not needed: 'key remove'")
+                advice: "Remove one that is not needed: 'repository key remove'")
         }
         return try storeKey(password, new, now: now)
     }
@@ -72,7 +72,7 @@ extension Repository {
             throw BackupError(
                 .system,
                 "the new password opens the repository \(backend.place), and the old one may still do so: \(error)",
-                advice: "Remove the key \(keyID.shortHex) with 'key remove'")
+                advice: "Remove the key \(keyID.shortHex) with 'repository key remove'")
         }
         return id
     }
@@ -85,7 +85,8 @@ extension Repository {
         let found = all.filter { $0.fileName.hasPrefix(prefix.lowercased()) }
         let shown = printable(prefix.utf8)
         guard !prefix.isEmpty, let key = found.first else {
-            throw BackupError(.notFound, "no key's ID begins with '\(shown)'", advice: "'key list' shows them")
+            throw BackupError(
+                .notFound, "no key's ID begins with '\(shown)'", advice: "'repository key list' shows them")
         }
         guard found.count == 1 else {
             throw BackupError(
@@ -94,7 +95,7 @@ extension Repository {
         guard key.id != keyID else {
             throw BackupError(
                 .refused, "the key \(key.id.shortHex) is the one that has opened the repository",
-                advice: "Use the password of another key, or change this one with 'key passwd'")
+                advice: "Use the password of another key, or change this one with 'repository key passwd'")
         }
         // Somebody with the other password may have removed this one since: then none would be left.
         guard all.contains(.key(keyID)) else {

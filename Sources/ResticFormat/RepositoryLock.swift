@@ -153,7 +153,8 @@ package final class RepositoryLock: Sendable {
         do {
             try release()
         } catch {
-            run.report(.warning("the lock of the repository stays behind, until 'unlock' removes it: \(error)"))
+            run.report(
+                .warning("the lock of the repository stays behind, until 'repository unlock' removes it: \(error)"))
         }
     }
 

@@ -120,7 +120,9 @@ extension Repository {
             guard let pause = pauses.popFirst() else {
                 return BackupError(
                     .locked, "a lock of \(backend.place) cannot be read (\(unreadable.key): \(unreadable.reason))",
-                    advice: "If no other program uses the repository, remove all locks with 'unlock --remove-all'")
+                    advice:
+                        "If no other program uses the repository, remove all locks with 'repository unlock --remove-all'"
+                )
             }
             try Pause.wait(milliseconds: pause, checking: run.stop.check)
         }
@@ -133,7 +135,7 @@ extension Repository {
             "the repository \(backend.place) is locked: \(lock.holder) \(how), last seen \(lock.age(at: now)) ago"
         let advice =
             lock.isStale(at: now, seenBy: here)
-            ? "It seems to have ended without removing its lock: 'unlock' removes it"
+            ? "It seems to have ended without removing its lock: 'repository unlock' removes it"
             : "Try again later, or wait for it with --retry-lock"
         return BackupError(.locked, text, advice: advice)
     }

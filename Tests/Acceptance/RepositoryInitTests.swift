@@ -156,6 +156,19 @@ struct RepositoryHome {
         }
     }
 
+    @Test func whatWasCutOffIsMadeAgain() throws {
+        let kill = ["RESTIC_PASSWORD_FILE": home.password, "CHASTIPI_FAULT": "100:kill"]
+        #expect(try home.run(["init"], environment: kill).status == 137)
+        #expect(try home.names() == ["password", "repository", "wrong"])
+        try home.run(["key", "list"]).expectError(10, "there is no repository")
+        try home.done("init")
+        try home.resticDone("check")
+        // A file beside says that it is something else.
+        #expect(try home.run(["init"], at: home.tree.path + "/b", environment: kill).status == 137)
+        try home.tree.write("b/note", "x")
+        try home.run(["init"], at: home.tree.path + "/b").expectError(1, "is not empty and no repository")
+    }
+
     @Test func noTerminalAndNoPasswordIsAnError() throws {
         try home.run(["init"], environment: [:], input: "typed\ntyped\n").expectError(2, "no password was given")
         #expect(try home.names() == ["password", "wrong"])
@@ -284,6 +297,20 @@ struct RepositoryHome {
         #expect(shown.contains("offsite: \(home.tree.path)/second, password from the command 'cat' (backup.yaml:3)"))
         #expect(try app.done("config", "show", "--json").output.contains("\"password_program\": \"cat\""))
         try app.run("repository", "init").expectError(2, "which repository?", "usb, offsite")
+    }
+
+    /// Promise 4: wherever they lie.
+    @Test func configuredRepositoriesAreInNoBackup() throws {
+        let place = app.path + "/data/repository"
+        try app.tree.write("backups/backup.yaml", "repositories:\n  near: \(place)\n")
+        let environment = ["RESTIC_PASSWORD_FILE": home.password]
+        try app.done("repository", "init", "--repository", "near", environment: environment)
+        try app.done("create", "--name", "one")
+        #expect(try app.shell("ls backups/one/data") == "app.db\ndeep\n")
+        try app.done("create", "--name", "two", "--repository", "near", environment: environment)
+        try app.tree.write("app.py", "changed")
+        try app.done("restore", "one", "--skip-safety-backup")
+        #expect(try app.done("list", "--repository", "near", environment: environment).output.contains("two"))
     }
 
     /// A variable that is set for restic must not send an app's backups elsewhere.

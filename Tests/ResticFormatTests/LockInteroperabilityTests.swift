@@ -34,7 +34,7 @@ import Testing
         let restic = try RunningRestic(place)
         restic.kill()
         let refused = LockTests.refusal { _ = try repository.lock(.exclusive, for: "prune", in: run.context()) }
-        #expect(refused?.advice.contains("'unlock'") == true)
+        #expect(refused?.advice.contains("'repository unlock'") == true)
         #expect(try repository.unlock(.stale, in: run.context()).removed.map(\.lock.process) == [restic.number])
         try repository.lock(.exclusive, for: "prune", in: run.context()).release()
     }

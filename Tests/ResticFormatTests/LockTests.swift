@@ -193,7 +193,7 @@ import Workers
         let (other, otherBytes) = repository.sealed(foreign)
         try repository.backend.create(other, otherBytes)
         let refused = Self.refusal { _ = try repository.lock(.shared, for: "x", times: Self.times, in: run.context()) }
-        #expect(refused?.advice.contains("'unlock'") == true, "\(String(describing: refused))")
+        #expect(refused?.advice.contains("'repository unlock'") == true, "\(String(describing: refused))")
         let result = try repository.unlock(.stale, in: run.context())
         #expect(result.removed.map(\.id) == [other.id] && result.kept.isEmpty)
         try repository.lock(.shared, for: "x", times: Self.times, in: run.context()).release()
