@@ -10,7 +10,7 @@ help:
 	@echo 'make build          .build/release/chastipi-backup'
 	@echo 'make test           every test but the long ones'
 	@echo 'make test-long      the long ones'
-	@echo 'make fuzz           read zips that are changed at random (ARGS=SECONDS, 60)'
+	@echo 'make fuzz           read zips and repositories that are changed at random (ARGS=SECONDS, 60)'
 	@echo 'make check          format, imports, sizes, shell scripts'
 	@echo 'make kit APP=DIR    put backups/ with backup.sh and the program into an app'
 	@echo 'make install        below PREFIX (/usr/local), with DESTDIR in front'

@@ -62,8 +62,8 @@ let package = Package(
         floor(
             "ChastiPiBackup",
             [
-                "Model", "Disk", "Codec", "Workers", "Containers", "LiveSQLite", "FolderFormat", "ZipFormat",
-                .product(name: "Yams", package: "Yams"),
+                "Model", "Disk", "Codec", "Workers", "Containers", "LiveSQLite", "Storage", "FolderFormat", "ZipFormat",
+                "ResticFormat", .product(name: "Yams", package: "Yams"),
             ]),
         // Floor 6: the program.
         .executableTarget(
@@ -75,7 +75,8 @@ let package = Package(
             swiftSettings: strict),
         // Tests.
         .target(
-            name: "TestKit", dependencies: ["Model", "Disk", "CLinux"], path: "Tests/TestKit", swiftSettings: strict),
+            name: "TestKit", dependencies: ["Model", "Disk", "Storage", "CLinux"], path: "Tests/TestKit",
+            swiftSettings: strict),
         tests("ModelTests", ["Model"], excluding: ["Retention"]),
         tests("DiskTests", ["Model", "Disk", "CLinux"]),
         tests("CodecTests", ["Model", "Codec", "Workers"]),
@@ -85,8 +86,8 @@ let package = Package(
         tests("FolderFormatTests", ["Model", "FolderFormat", "Containers", "Codec", "Disk", "Workers"]),
         tests("ZipFormatTests", ["Model", "ZipFormat", "Containers", "Codec", "Disk", "Workers"]),
         tests("ResticFormatTests", ["Model", "ResticFormat", "Storage", "Codec", "Disk", "Workers"]),
-        tests("ChastiPiBackupTests", ["Model", "ChastiPiBackup"]),
-        tests("Acceptance", ["Model", "Disk"], excluding: ["Golden", "Zips"]),
+        tests("ChastiPiBackupTests", ["Model", "ChastiPiBackup", "Disk"]),
+        tests("Acceptance", ["Model", "Disk", "Codec", "Storage", "ResticFormat"], excluding: ["Golden", "Zips"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17

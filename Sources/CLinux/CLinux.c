@@ -8,8 +8,11 @@
 #include <grp.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -345,7 +348,11 @@ static int is_echo(void) {
     return now.tv_sec - first_signal.tv_sec < 1 || (now.tv_sec - first_signal.tv_sec == 1 && now.tv_nsec < first_signal.tv_nsec);
 }
 
+// How many have asked that a HUP does nothing.
+static atomic_int hangups_held;
+
 static void on_signal(int number) {
+    if (number == SIGHUP && atomic_load(&hangups_held) > 0) return;
     int saved = errno;
     if (is_echo()) return;
     if (signals_seen++) _exit(128 + number);
@@ -377,3 +384,53 @@ void linux_catch_signals(int fd) {
 }
 
 int linux_pipe(int fds[2]) { RESULT(pipe2(fds, O_CLOEXEC)); }
+
+int linux_start_program(const char *const *words, int output) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    int result = posix_spawn_file_actions_init(&actions);
+    if (result != 0) return -result;
+    result = posix_spawnattr_init(&attributes);
+    if (result == 0) {
+        // What is caught becomes the default by itself; what is ignored, and what is blocked, would stay so.
+        sigset_t ignored, none;
+        sigemptyset(&none);
+        sigemptyset(&ignored);
+        sigaddset(&ignored, SIGPIPE);
+        pid_t process = 0;
+        if ((result = posix_spawn_file_actions_adddup2(&actions, output, 1)) == 0
+            && (result = posix_spawnattr_setsigdefault(&attributes, &ignored)) == 0
+            && (result = posix_spawnattr_setsigmask(&attributes, &none)) == 0
+            && (result = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK)) == 0
+            && (result = posix_spawnp(&process, words[0], &actions, &attributes, (char *const *)words, environ)) == 0) {
+            result = -process;
+        }
+        posix_spawnattr_destroy(&attributes);
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    return -result;
+}
+
+static pthread_mutex_t hangup_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void on_held_hangup(int number) { (void)number; }
+
+// Whether `handler` is what a HUP does now.
+static int hangup_is(void (*handler)(int)) {
+    struct sigaction now;
+    return sigaction(SIGHUP, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == handler;
+}
+
+void linux_hold_hangups(int change) {
+    pthread_mutex_lock(&hangup_mutex);
+    int held = atomic_fetch_add(&hangups_held, change) + change;
+    // Where nobody has decided what a HUP does, it ends the process. A handler and not SIG_IGN: that would be inherited.
+    void (*from)(int) = held > 0 ? SIG_DFL : on_held_hangup;
+    void (*to)(int) = held > 0 ? on_held_hangup : SIG_DFL;
+    if (hangup_is(from)) {
+        struct sigaction action = {.sa_handler = to, .sa_flags = SA_RESTART};
+        sigemptyset(&action.sa_mask);
+        sigaction(SIGHUP, &action, NULL);
+    }
+    pthread_mutex_unlock(&hangup_mutex);
+}

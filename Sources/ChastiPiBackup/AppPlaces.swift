@@ -1,6 +1,7 @@
 import Containers
 import Disk
 import Model
+import ResticFormat
 import Workers
 
 /// Where the app and its backups are.
@@ -10,6 +11,10 @@ struct AppPlaces: Sendable {
     /// Whether the backup directory is the app's own `backups/` and may be made.
     let isDefault: Bool
     let app: Directory
+    /// The repository that is worked on instead of the backup directory, if one was named.
+    var repository: NamedRepository?
+    /// Those that the configuration names.
+    var configuredRepositories: [RepositoryPlace] = []
     /// Whether an entry of this name at the top is one that backups of this app hold.
     var isItem: @Sendable (EntryPath) -> Bool = { _ in true }
 
@@ -57,8 +62,55 @@ struct AppPlaces: Sendable {
 
     /// What is never part of a backup, wherever it lies (promise 4).
     func containers() throws -> Set<FileIdentity> {
-        guard let backups = try existingBackups() else { return [] }
-        return [try backups.status().identity]
+        var identities: Set<FileIdentity> = []
+        if let backups = try existingBackups() { identities.insert(try backups.status().identity) }
+        for repository in configuredRepositories + [repository?.opening.place].compactMap(\.self) {
+            if let identity = try repository.identity() { identities.insert(identity) }
+        }
+        return identities
+    }
+}
+
+/// A repository that a manager works on.
+struct NamedRepository: Sendable {
+    let opening: RepositoryOpening
+    let state: RepositoryState
+
+    /// `patience`: for how many seconds a lock that somebody else holds is tried for again.
+    init(_ place: RepositoryPlace, patience: Int, in run: RunContext) {
+        let opening = RepositoryOpening(place, run: run)
+        self.opening = opening
+        state = RepositoryState(in: run, patience: patience) { try opening.open() }
+    }
+
+}
+
+extension RepositoryPlace {
+    /// Its directory, if it is there and can be reached.
+    func identity() throws(DiskError) -> FileIdentity? {
+        do throws(DiskError) {
+            return try Directory(path: path).status().identity
+        } catch {
+            // What this user cannot reach is no directory of the app that could be saved.
+            guard [.notFound, .notDirectory, .denied].contains(error.code) else { throw error }
+            return nil
+        }
+    }
+}
+
+extension AppPlaces {
+    /// The backups that are worked on: those of the repository, or those in `directory`.
+    func chosen(beside directory: Directory, pool: ThreadPool, in run: RunContext) throws -> AppBackups {
+        guard let repository else { return AppBackups(directory, isItem: isItem, pool: pool, in: run) }
+        let surroundings = try RepositoryContainer.Surroundings(app: app, isItem: isItem)
+        let container = RepositoryContainer(repository.state, surroundings, pool: pool, in: run)
+        return AppBackups(container, beside: directory, pool: pool, in: run)
+    }
+
+    /// The same for who only looks; nil if there is no backup directory and no repository was named.
+    func existing(pool: ThreadPool, in run: RunContext) throws -> AppBackups? {
+        if let directory = try existingBackups() { return try chosen(beside: directory, pool: pool, in: run) }
+        return repository == nil ? nil : try chosen(beside: app, pool: pool, in: run)
     }
 }
 
@@ -66,12 +118,12 @@ extension AppPlaces {
     /// Opens the backup that `text` names: a name, `latest`, or a path.
     func open(_ text: String, pool: ThreadPool, in run: RunContext) throws -> FoundBackup {
         guard text.contains("/") else {
-            guard let directory = try existingBackups() else { throw BackupError.noBackup(text) }
-            return try LocalBackups(directory, isItem: isItem, pool: pool, in: run).open(text)
+            guard let backups = try existing(pool: pool, in: run) else { throw BackupError.noBackup(text) }
+            return try backups.open(text)
         }
-        let contents = try LocalBackups.open(path: text, isItem: isItem, in: run)
+        let contents = try AppBackups.open(path: text, isItem: isItem, in: run)
         var isTrusted = false
-        if contents.manifest != nil, let backups = try existingBackups() {
+        if contents.isRecorded, let backups = try existingBackups() {
             let file = Array((text.split(separator: "/").last ?? "").utf8)
             isTrusted = try backups.status(of: file)?.identity == contents.identity
         }

@@ -49,7 +49,7 @@ struct AppSession {
     }
 
     /// Calls `body` with the backup directory's lock held; what dead runs left is removed before.
-    func holding<R>(_ backups: LocalBackups, _ verb: String, _ body: () throws -> R) throws -> R {
+    func holding<R>(_ backups: AppBackups, _ verb: String, _ body: () throws -> R) throws -> R {
         let lock: Lock
         do throws(DiskError) {
             lock = try backups.place.lock(holder: holder(verb))

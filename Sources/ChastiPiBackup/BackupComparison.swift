@@ -133,7 +133,7 @@ struct BackupComparison {
         var what: [String] = []
         if then.kind != .link && then.mode != now.mode { what.append("mode") }
         // Who owned them was not recorded by others.
-        let knowsOwners = [before, after].allSatisfy { $0.contents == nil || $0.contents?.manifest != nil }
+        let knowsOwners = [before, after].allSatisfy { $0.contents?.knowsOwners != false }
         if knowsOwners && (then.user != now.user || then.group != now.group) { what.append("owner") }
         if then.modified != now.modified { what.append("time") }
         return what

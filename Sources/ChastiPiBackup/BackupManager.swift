@@ -1,6 +1,8 @@
 import Containers
 import Disk
 import Model
+import ResticFormat
+import Storage
 import Workers
 
 /// The backups of one app: every verb of the command line, as a method.
@@ -25,8 +27,11 @@ public struct BackupManager: Sendable {
     ///   - app: path of the app's directory.
     ///   - backupDirectory: where its backups are; by default `backups` in the app.
     ///   - configurationFile: by default `backup.yaml` in the backup directory, if it is there.
+    ///   - repository: the repository to work on instead of the backup directory: a path, or a name of the configuration.
+    ///   - patience: for how many seconds a repository's lock that somebody else holds is tried for again.
     public init(
-        app: String, backupDirectory: String? = nil, configurationFile: String? = nil, run: RunContext
+        app: String, backupDirectory: String? = nil, configurationFile: String? = nil, repository: String? = nil,
+        patience: Int = 0, run: RunContext
     ) throws {
         var places = try AppPlaces(app: app, backupDirectory: backupDirectory)
         configuration = try Self.reporting { [places] in
@@ -34,6 +39,10 @@ public struct BackupManager: Sendable {
         }
         let items = Selection(items: configuration.items.value, rules: Exclusions([]))
         places.isItem = { items.decision(on: $0, kind: .directory) != .leave }
+        places.configuredRepositories = configuration.repositories.value
+        places.repository = try repository.map { [configuration] in
+            NamedRepository(try RepositoryPlace.named($0, in: configuration), patience: patience, in: run)
+        }
         self.places = places
         self.run = run
         pool = ThreadPool(threads: run.threads)
@@ -43,16 +52,19 @@ public struct BackupManager: Sendable {
 
     /// Makes a backup. An incomplete one is made too: see ``CreateResult/skipped``.
     public func create(_ request: CreateRequest) throws -> CreateResult {
-        try Self.reporting {
+        var request = request
+        // A repository is encrypted whatever is asked for; the password opens it.
+        if places.repository != nil { request.encrypts = false }
+        return try Self.reporting { [request] in
             if request.encrypts, let format = request.format ?? configuration.format.value {
                 // Asked for before anything is locked.
                 try format.checkEncryptable()
                 _ = try run.passwords.toWrite(true)
             }
             return try session.sharing("create") {
-                let backups = LocalBackups(try places.backups(), isItem: places.isItem, pool: pool, in: run)
+                let backups = try places.chosen(beside: try places.backups(), pool: pool, in: run)
                 return try session.holding(backups, "create") {
-                    try Creating(manager: self, backups: backups).make(request)
+                    try locking(.writing, "create") { try Creating(manager: self, backups: backups).make(request) }
                 }
             }
         }
@@ -63,7 +75,7 @@ public struct BackupManager: Sendable {
         try Self.reporting {
             try tellPending()
             let directory = try places.existingBackups() ?? places.app
-            let backups = LocalBackups(directory, isItem: places.isItem, pool: pool, in: run)
+            let backups = try places.chosen(beside: directory, pool: pool, in: run)
             return try Creating(manager: self, backups: backups).preview(request)
         }
     }
@@ -89,7 +101,9 @@ public struct BackupManager: Sendable {
     public func verify(_ request: VerifyRequest) throws -> [Verification] {
         try Self.reporting {
             try tellPending()
-            return try Looking(places: places, pool: pool, run: run).verify(request)
+            return try locking(.reading, "verify") {
+                try Looking(places: places, pool: pool, run: run).verify(request)
+            }
         }
     }
 
@@ -100,15 +114,19 @@ public struct BackupManager: Sendable {
 
     /// Turns backups into another format, or carries them to another directory; each copy is read back.
     public func copy(_ request: CopyRequest) throws -> [CopiedBackup] {
-        try Self.reporting { try CopyRun(manager: self, request: request).copy() }
+        try Self.reporting {
+            try locking(.reading, "copy") { try CopyRun(manager: self, request: request).copy() }
+        }
     }
 
     /// What differs between two backups, or between a backup and the app as it is.
     public func compare(_ backup: String, with other: String?) throws -> BackupDifference {
         try Self.reporting {
-            try BackupComparison(
-                places: places, today: try selection(for: CreateRequest()), pool: pool, run: run
-            ).compare(backup, with: other)
+            try locking(.reading, "diff") {
+                try BackupComparison(
+                    places: places, today: try selection(for: CreateRequest()), pool: pool, run: run
+                ).compare(backup, with: other)
+            }
         }
     }
 
@@ -131,7 +149,13 @@ public struct BackupManager: Sendable {
     public func restore(
         _ request: RestoreRequest, confirm: (RestorePlan) throws -> Bool
     ) throws -> RestoreResult {
-        try Self.reporting {
+        try Self.reporting { try locking(.reading, "restore") { try restoreLocked(request, confirm: confirm) } }
+    }
+
+    private func restoreLocked(
+        _ request: RestoreRequest, confirm: (RestorePlan) throws -> Bool
+    ) throws -> RestoreResult {
+        do {
             // Not even our own folder is made in an app to which the backup cannot be restored.
             if try places.app.status(of: RestoreFolders.name.utf8) == nil { _ = try planning(request).plan() }
             let folders = try session.exclusive("restore")
@@ -161,8 +185,12 @@ public struct BackupManager: Sendable {
     public func restore(_ request: RestoreRequest, to directory: String) throws -> RestoreResult {
         try Self.reporting {
             try RestoreToDirectory.clear(directory)
-            let planning = try planning(request)
-            return try planning.found.reading { try RestoreToDirectory(planning: planning, path: directory).apply() }
+            return try locking(.reading, "restore") {
+                let planning = try planning(request)
+                return try planning.found.reading {
+                    try RestoreToDirectory(planning: planning, path: directory).apply()
+                }
+            }
         }
     }
 
@@ -224,6 +252,12 @@ public struct BackupManager: Sendable {
 }
 
 extension BackupManager {
+    /// Calls `body` with the repository's lock, where a repository is worked on.
+    private func locking<R>(_ use: RepositoryState.Use, _ verb: String, _ body: () throws -> R) throws -> R {
+        guard let repository = places.repository else { return try body() }
+        return try repository.state.locking(use, for: verb, body)
+    }
+
     /// Who only looks does not recover, but says that it is due (promise 7).
     private func tellPending() throws {
         if try RestoreFolders.isRecoveryPending(in: places.app) {
@@ -243,7 +277,7 @@ extension BackupManager {
 
     /// Promise 9: the configured items, and everything that the plan touches.
     private func safetyBackup(touching places: [EntryPath], isEncrypted: Bool) throws -> CreateRun.Outcome {
-        let backups = LocalBackups(try self.places.backups(), isItem: self.places.isItem, pool: pool, in: run)
+        let backups = AppBackups(try self.places.backups(), isItem: self.places.isItem, pool: pool, in: run)
         do {
             return try session.holding(backups, "restore") {
                 try Creating(manager: self, backups: backups).safetyBackup(touching: places, isEncrypted: isEncrypted)
@@ -274,6 +308,10 @@ extension BackupManager {
             throw BackupError(.interrupted, "interrupted; what was begun has been taken back", signal: error.signal)
         } catch let error as DiskError {
             throw told(error)
+        } catch let error as StorageError {
+            throw BackupError(error)
+        } catch let error as FormatError {
+            throw BackupError(error)
         } catch let error as EntryTableError {
             throw BackupError(.system, error == .full ? "there are too many entries" : "the walk came out of order")
         }

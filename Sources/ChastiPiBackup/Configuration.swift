@@ -26,6 +26,9 @@ public struct Configuration: Sendable {
     /// What `prune` keeps where its options say nothing; nil for everything.
     public internal(set) var retention = Setting<RetentionPolicy?>(value: nil, origin: "default")
 
+    /// Repositories that have a name, in the order in which they are written.
+    public internal(set) var repositories = Setting<[RepositoryPlace]>(value: [], origin: "default")
+
     init() {}
 }
 

@@ -7,7 +7,8 @@ struct ConfigurationFile {
     static let name = "backup.yaml"
     private static let sizeLimit = 1 << 20
 
-    let places: AppPlaces
+    /// Nil only where there is a path.
+    let places: AppPlaces?
     /// Where the user says it is; nil for the usual place, where it may be missing.
     let path: String?
 
@@ -30,13 +31,20 @@ struct ConfigurationFile {
                 let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
                 return try Directory(path: directory).readFile(name.utf8, limit: Self.sizeLimit)
             }
-            guard let backups = try places.existingBackups(), try backups.status(of: Self.name.utf8) != nil else {
+            guard let backups = try places?.existingBackups(), try backups.status(of: Self.name.utf8) != nil else {
                 return nil
             }
             return try backups.readFile(Self.name.utf8, limit: Self.sizeLimit)
         } catch let error as DiskError {
             throw BackupError(.configuration, "cannot read \(shownName): \(error.reason)")
         }
+    }
+}
+
+extension Configuration {
+    /// What the file at `path` says. Throws `BackupError.configuration` with the place of what is not understood.
+    public static func read(_ path: String) throws -> Configuration {
+        try ConfigurationFile(places: nil, path: path).read()
     }
 }
 
@@ -59,6 +67,7 @@ struct ConfigurationReader {
         ("format", { try $0.readFormat($1) }),
         ("sqlite", { try $0.readDatabases($1) }),
         ("retention", { $0.setRetention(try $0.retention($1), $1) }),
+        ("repositories", { $0.setRepositories(try $0.repositories($1), $1) }),
     ]
 
     mutating func read(_ text: String) throws -> Configuration {
@@ -185,6 +194,10 @@ struct ConfigurationReader {
 
     private mutating func setRetention(_ policy: RetentionPolicy, _ node: Node) {
         configuration.retention = .init(value: policy, origin: origin(node))
+    }
+
+    private mutating func setRepositories(_ places: [RepositoryPlace], _ node: Node) {
+        configuration.repositories = .init(value: places, origin: origin(node))
     }
 
     // MARK: Values

@@ -65,6 +65,17 @@ extension BackupManager {
             #    - "before-update"
             #  include_named: false
 
+            # Repositories that are called by a name: --repository usb. A password never stands here: only the file that has it,
+            # or the command that prints it (no shell reads it). Without either it is asked for.
+            #repositories:
+            #  usb: /mnt/usb/repository
+            #  offsite:
+            #    location: /srv/repository
+            #    password_file: /etc/chastipi/offsite.password
+            #  other:
+            #    location: /srv/other
+            #    password_command: "pass show backup"
+
             """
     }
 }

@@ -46,18 +46,18 @@ struct CopyRun {
         }
     }
 
-    private func target(_ directory: Directory) throws -> LocalBackups {
+    private func target(_ directory: Directory) throws -> AppBackups {
         guard request.name == nil || request.backups.count == 1 else {
             throw BackupError(.usage, "--name can only be given for one backup")
         }
-        return LocalBackups(directory, isItem: places.isItem, pool: manager.pool, in: run)
+        return AppBackups(directory, isItem: places.isItem, pool: manager.pool, in: run)
     }
 
     /// With `--backup-dir DIR` backups are carried to DIR: from the app's own place, unless it does not have them.
     private func open(_ text: String) throws -> FoundBackup {
         guard !places.isDefault else { return try places.open(text, pool: manager.pool, in: run) }
         var own = try AppPlaces(app: places.appPath, backupDirectory: nil)
-        own.isItem = places.isItem
+        (own.isItem, own.repository) = (places.isItem, places.repository)
         do {
             return try own.open(text, pool: manager.pool, in: run)
         } catch let error as BackupError where error.code == .notFound {
@@ -66,10 +66,10 @@ struct CopyRun {
     }
 
     private func freeName(
-        for found: FoundBackup, in target: LocalBackups, besides taken: Set<BackupName> = []
+        for found: FoundBackup, in target: AppBackups, besides taken: Set<BackupName> = []
     ) throws -> BackupName {
         if let name = request.name {
-            try target.place.checkFree(name)
+            try target.checkFree(name)
             return name
         }
         let name: BackupName
@@ -78,7 +78,7 @@ struct CopyRun {
         } catch {
             throw BackupError(.usage, "'\(found.name)' is no name for a backup: \(error)", advice: "Choose a --name")
         }
-        func isFree(_ name: BackupName) throws -> Bool { try !taken.contains(name) && !target.place.isTaken(name) }
+        func isFree(_ name: BackupName) throws -> Bool { try !taken.contains(name) && !target.isTaken(name) }
         if try isFree(name) { return name }
         for number in 2... {
             let numbered = try name.numbered(number)
@@ -87,7 +87,7 @@ struct CopyRun {
         return name
     }
 
-    private func copy(_ text: String, to target: LocalBackups) throws -> CopiedBackup {
+    private func copy(_ text: String, to target: AppBackups) throws -> CopiedBackup {
         let found = try open(text)
         if found.contents.isEncrypted, request.format != .zip {
             run.report(.warning("'\(found.name)' is encrypted, its copy is not"))
@@ -102,7 +102,7 @@ struct CopyRun {
         }
     }
 
-    private func plan(_ found: FoundBackup, _ target: LocalBackups) throws -> SourcePlan {
+    private func plan(_ found: FoundBackup, _ target: AppBackups) throws -> SourcePlan {
         let contents = found.contents
         var table = contents.table
         if !found.isTrusted && !request.trusts { try distrust(&table, contents) }
@@ -132,7 +132,7 @@ struct CopyRun {
             )
             table.setExtended(attributes.extended, of: index)
         }
-        if changed > 0, contents.manifest != nil {
+        if changed > 0, contents.isRecorded {
             run.report(
                 .warning(
                     "owners and set-id bits of '\(contents.name)' are not taken over: it comes from elsewhere (--trust)"
@@ -141,17 +141,20 @@ struct CopyRun {
     }
 
     /// Copies of one app's backups share what has not changed between them, as the backups did.
-    private func newest(in folders: LocalBackups.Folders) throws -> SourcePlan.ParentReading? {
+    private func newest(in folders: AppBackups.Folders) throws -> SourcePlan.ParentReading? {
         let candidates = try folders.backups().backups.filter { backup in
             if case .damaged = backup.state { return false }
             return backup.origin == .ours
         }
         guard let newest = candidates.max(by: { $0.isOlder(than: $1) }) else { return nil }
         let folder = try folders.folder(newest.name)
-        return folder.manifest.map { .init(name: newest.name, directory: folder.directory, manifest: $0, seen: nil) }
+        return folder.manifest.map { manifest in
+            .init(
+                name: newest.name, manifest.table, in: .folder(folder.directory, held: manifest.held), evidence: nil)
+        }
     }
 
-    private func new(_ found: FoundBackup, in target: LocalBackups) throws -> NewBackup {
+    private func new(_ found: FoundBackup, in target: AppBackups) throws -> NewBackup {
         let metadata = found.contents.metadata
         guard LocalTime(rfc3339: metadata.time.rfc3339) != nil else {
             throw BackupError(
@@ -181,7 +184,7 @@ struct CopyRun {
     }
 
     /// A copy counts when every byte of it is right; until then it is none.
-    private func prove(_ backup: Backup, in target: LocalBackups) throws {
+    private func prove(_ backup: Backup, in target: AppBackups) throws {
         do {
             try verify(backup, in: target)
         } catch {
@@ -190,7 +193,7 @@ struct CopyRun {
         }
     }
 
-    private func verify(_ backup: Backup, in target: LocalBackups) throws {
+    private func verify(_ backup: Backup, in target: AppBackups) throws {
         let contents = try target.container(for: backup.format).contents(of: backup.name)
         let verified = try contents.verify(percent: 100, choice: 0, pool: manager.pool, in: run)
         if let seal = contents.seal {

@@ -8,7 +8,7 @@ import Workers
 /// Makes one backup: scan, join with the parent, write.
 struct CreateRun: Sendable {
     let places: AppPlaces
-    let backups: LocalBackups
+    let backups: AppBackups
     let pool: ThreadPool
     let run: RunContext
 
@@ -41,7 +41,8 @@ struct CreateRun: Sendable {
     /// Makes the backup. The locks are held.
     func make(_ order: Order) throws -> Outcome {
         let now = run.now()
-        if let name = order.name { try backups.place.checkFree(name) }
+        // A repository is opened beside the walk, and looks for itself before it writes.
+        if let name = order.name, order.format != .repository { try backups.checkFree(name) }
         let prepared = try prepare(order)
         var details = prepared.details
         details.lastFull = prepared.plan.parent.flatMap { _ in prepared.lastFull } ?? now
@@ -63,7 +64,7 @@ struct CreateRun: Sendable {
         let container = backups.container(for: order.format)
         var recording = Recording(
             items: prepared.items, excludedItems: order.rules.map(\.description), details: details)
-        recording.durability = try Durability(in: backups.place.directory)
+        if order.format != .repository { recording.durability = try Durability(in: backups.place.directory) }
         let candidates = try DatabaseCandidates(in: &plan, isParentKnown: prepared.databases?.isKnown ?? true)
         if candidates.isEmpty { return try container.write(plan, as: new, recording: recording) }
         var scratch = try backups.place.makeScratch(for: "databases")
@@ -105,7 +106,7 @@ struct CreateRun: Sendable {
         let reading = run.clock.wall()
         let selection = order.selection
         // Reading the parent takes as long as a part of the walk: so it is done beside it.
-        let parentReading = BackgroundResult { order.format == .folder ? try newestParent() : nil }
+        let parentReading = BackgroundResult { try newestParent(order.format) }
         var (table, skipped, uncovered) = try scan(
             TreeWalk(of: places.app, containers: try places.containers()) { path, kind, parent in
                 selection.decision(path, kind: kind, parent: parent)
@@ -148,10 +149,31 @@ struct CreateRun: Sendable {
         return (saved.table, saved.skipped, uncovered)
     }
 
-    /// The newest backup of ours that is not known as damaged, if what is needed to share its files is there.
-    private func newestParent() throws -> (
+    private typealias Parent = (
         reading: SourcePlan.ParentReading, lastFull: LocalTime?, databases: LiveDatabases.Parent
-    )? {
+    )
+
+    /// The newest backup that is not known as damaged and can share files with a new one of this format.
+    private func newestParent(_ format: BackupFormat) throws -> Parent? {
+        switch format {
+        case .folder: try newestFolder()
+        case .zip: nil
+        case .repository: try newestSnapshot()
+        }
+    }
+
+    private func newestSnapshot() throws -> Parent? {
+        guard let contents = try backups.repository?.newestParent() else { return nil }
+        let details = contents.metadata.details
+        let name: BackupName
+        do throws(BackupNameError) { name = try BackupName(contents.name) } catch { return nil }
+        let reading = SourcePlan.ParentReading(
+            name: name, contents.table, in: .backup(contents), evidence: .table(read: contents.metadata.time.moment))
+        // Copies of databases are never shared, so that all that is shared is known for none.
+        return (reading, details?.lastFull, .init([], details == nil ? nil : DatabaseStates()))
+    }
+
+    private func newestFolder() throws -> Parent? {
         let folders = backups.folders
         let candidates = try folders.backups().backups.filter { backup in
             if case .damaged = backup.state { return false }
@@ -163,8 +185,8 @@ struct CreateRun: Sendable {
             guard let manifest = contents.manifest else { return nil }
             let databases = contents.metadata.details?.databases ?? []
             let reading = SourcePlan.ParentReading(
-                name: newest.name, directory: contents.directory, manifest: manifest,
-                seen: try folders.seen(newest.name, manifest), databases: databases.map(\.path))
+                name: newest.name, manifest.table, in: .folder(contents.directory, held: manifest.held),
+                evidence: try folders.seen(newest.name, manifest).map { .seen($0) }, databases: databases.map(\.path))
             let states = try folders.databases(newest.name, manifest)
             return (reading, contents.metadata.details?.lastFull, .init(databases, states))
         } catch let error as BackupError where error.code == .damaged {
@@ -181,10 +203,10 @@ struct CreateRun: Sendable {
 
     private func freeName(_ prefix: BackupName.Prefix, at time: LocalTime) throws -> BackupName {
         let name = BackupName.timestamped(prefix: prefix, at: time)
-        if try !backups.place.isTaken(name) { return name }
+        if try !backups.isTaken(name) { return name }
         for number in 2... {
             let numbered = try name.numbered(number)
-            if try !backups.place.isTaken(numbered) { return numbered }
+            if try !backups.isTaken(numbered) { return numbered }
         }
         return name
     }

@@ -5,7 +5,7 @@ import Model
 /// `create` and `auto`, and the safety backup before a restore: from a request to a finished backup.
 struct Creating {
     let manager: BackupManager
-    let backups: LocalBackups
+    let backups: AppBackups
 
     private var run: RunContext { manager.run }
     private var createRun: CreateRun {
@@ -98,7 +98,16 @@ struct Creating {
     }
 
     private func plainFormat(_ request: CreateRequest?) throws -> BackupFormat {
-        if let asked = request?.format ?? manager.configuration.format.value { return asked }
+        if backups.repository != nil {
+            guard let asked = request?.format, asked != .repository else { return .repository }
+            throw BackupError(
+                .usage, "a \(asked) does not go into a repository", advice: "Leave --format or --repository out")
+        }
+        if let asked = request?.format ?? manager.configuration.format.value {
+            if asked != .repository { return asked }
+            // A safety backup is made here, where it is at hand.
+            if request != nil { throw BackupError(.usage, "which repository?", advice: "Name it with --repository R") }
+        }
         guard let kind = try FileSystemTraits(of: backups.place.directory).withoutAttributes else { return .folder }
         run.report(.note("the backup directory is on \(kind), which keeps no owners, modes and links: a zip is made"))
         return .zip

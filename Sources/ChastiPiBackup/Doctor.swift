@@ -201,7 +201,7 @@ extension Doctor {
                     "\(leftover.name) (\(ByteCount(leftover.bytes))) was left by a run that died or goes on",
                     do: "The next 'create' removes it")
             }
-            let local = LocalBackups(directory, isItem: doctor.places.isItem, pool: doctor.pool, in: doctor.run)
+            let local = AppBackups(directory, isItem: doctor.places.isItem, pool: doctor.pool, in: doctor.run)
             if local.newestComplete(of: list.backups) == nil {
                 doctor.add("backups", .warning, "there is no complete, undamaged one", do: "Run 'create'")
             }

@@ -12,10 +12,9 @@ struct Looking {
 
     func list() throws -> BackupList {
         let isPending = try RestoreFolders.isRecoveryPending(in: places.app)
-        guard let directory = try places.existingBackups() else {
+        guard let backups = try places.existing(pool: pool, in: run) else {
             return BackupList(backups: [], foreign: [], bytesTogether: 0, isRecoveryPending: isPending)
         }
-        let backups = LocalBackups(directory, isItem: places.isItem, pool: pool, in: run)
         var listing = try backups.backups()
         let together = try backups.measure(&listing.backups)
         return BackupList(
@@ -55,11 +54,10 @@ struct Looking {
 
     /// What a listing knows of the backup, or what its content tells where it lies elsewhere.
     private func summary(of found: FoundBackup) throws -> Backup {
-        if let directory = try places.existingBackups(),
-            let listed = try LocalBackups(directory, isItem: places.isItem, pool: pool, in: run).backups().backups
-                .first(where: {
-                    $0.name.text == found.name && $0.format == found.contents.format && $0.seal == found.contents.seal
-                })
+        if let listed = try places.existing(pool: pool, in: run)?.backups().backups
+            .first(where: {
+                $0.name.text == found.name && $0.format == found.contents.format && $0.seal == found.contents.seal
+            })
         {
             var listed = listed
             // The listing knows no names of what is encrypted.
@@ -96,8 +94,8 @@ struct Looking {
     }
 
     private func checkThere(_ name: String) throws {
-        guard let directory = try places.existingBackups() else { throw BackupError.noBackup(name) }
-        _ = try LocalBackups(directory, isItem: places.isItem, pool: pool, in: run).find(name)
+        guard let backups = try places.existing(pool: pool, in: run) else { throw BackupError.noBackup(name) }
+        _ = try backups.find(name)
     }
 
     /// Nil if it was deleted since it was listed.
@@ -195,8 +193,9 @@ struct Deleting {
     let run: RunContext
 
     func preview(_ backups: [String]) throws -> DeletePreview {
-        guard let directory = try places.existingBackups() else { throw BackupError.noBackup(backups.first ?? "") }
-        let local = LocalBackups(directory, isItem: places.isItem, pool: pool, in: run)
+        guard let local = try places.existing(pool: pool, in: run) else {
+            throw BackupError.noBackup(backups.first ?? "")
+        }
         var listed = try local.backups().backups
         _ = try local.measure(&listed)
         var chosen: [Backup] = []
@@ -214,17 +213,22 @@ struct Deleting {
     ) throws -> DeleteResult {
         // Before the lock makes anything: a name that does not exist must change nothing.
         _ = try preview(backups)
-        let local = LocalBackups(try places.backups(), isItem: places.isItem, pool: pool, in: run)
+        let local = try places.chosen(beside: try places.backups(), pool: pool, in: run)
         return try session.holding(local, "delete") {
             let preview = try preview(backups)
             guard try confirm(preview) else { return DeleteResult(deleted: [], wasDeclined: true) }
-            let deleted = try remove(preview.backups, from: local)
+            let deleted = try remove(preview.backups, from: local, for: "delete")
             return DeleteResult(deleted: deleted, wasDeclined: false)
         }
     }
 
     /// One after the other; the backup directory's lock is held.
-    func remove(_ backups: [Backup], from local: LocalBackups) throws -> [BackupName] {
+    func remove(_ backups: [Backup], from local: AppBackups, for verb: String) throws -> [BackupName] {
+        guard let repository = local.repository else { return try remove(backups, from: local) }
+        return try repository.state.locking(.removing, for: verb) { try remove(backups, from: local) }
+    }
+
+    private func remove(_ backups: [Backup], from local: AppBackups) throws -> [BackupName] {
         var deleted: [BackupName] = []
         for backup in backups {
             do {
@@ -235,6 +239,7 @@ struct Deleting {
                 throw told(error, backup.name, deleted)
             }
         }
+        if !deleted.isEmpty { try local.reclaim() }
         return deleted
     }
 

@@ -81,7 +81,7 @@ struct RestorePlanning {
         let skipped = (metadata.details?.skipped ?? []).filter { !$0.isKept }.map(\.path)
         return try RestoreScope(
             found.contents.table, recorded: Selection(items: [], rules: Exclusions(rules)), today: today,
-            skipped: Set(skipped), removesExtra: found.contents.manifest != nil || request.deletesExtra,
+            skipped: Set(skipped), removesExtra: found.contents.isRecorded || request.deletesExtra,
             only: only + logs,
             includesLogs: request.includesLogs, stop: run.stop)
     }

@@ -31,18 +31,15 @@ struct RetentionRun {
 
     /// What would be done. Nothing changes.
     func preview() throws -> RetentionPlan {
-        guard let directory = try places.existingBackups() else {
+        guard let backups = try places.existing(pool: pool, in: run) else {
             return RetentionPlan(policy: policy, decisions: [], bytesTogether: 0)
         }
-        return try plan(local(directory))
+        return try plan(backups)
     }
 
-    private func local(_ directory: Directory) -> LocalBackups {
-        LocalBackups(directory, isItem: places.isItem, pool: pool, in: run)
-    }
-
-    private func plan(_ local: LocalBackups) throws -> RetentionPlan {
-        var listed = try local.backups().backups
+    private func plan(_ local: AppBackups) throws -> RetentionPlan {
+        // Those of other apps in a repository stand under a policy of their own.
+        var listed = local.ofThisApp(try local.backups().backups)
         let together = try local.measure(&listed)
         let decisions = policy.decide(on: listed, now: run.now(), zone: run.clock.offset)
         let plan = RetentionPlan(policy: policy, decisions: decisions, bytesTogether: together)
@@ -60,7 +57,7 @@ struct RetentionRun {
         guard !preview.removed.isEmpty else {
             return PruneResult(plan: preview, removed: [], bytesFreed: 0, wasDeclined: false)
         }
-        let local = local(try places.backups())
+        let local = try places.chosen(beside: try places.backups(), pool: pool, in: run)
         return try session.holding(local, "prune") {
             let plan = try plan(local)
             try check(plan)
@@ -70,7 +67,7 @@ struct RetentionRun {
             if !plan.removed.isEmpty { try prove(plan, local) }
             // Oldest first: what an interruption leaves is the newest.
             let removed = try Deleting(places: places, pool: pool, run: run).remove(
-                plan.removed.reversed(), from: local)
+                plan.removed.reversed(), from: local, for: "prune")
             return PruneResult(
                 plan: plan, removed: removed, bytesFreed: freed(plan, local), wasDeclined: false)
         }
@@ -83,7 +80,7 @@ struct RetentionRun {
             advice: "Nothing was removed. Look at it with --dry-run, and add --yes-remove-many if it is meant")
     }
 
-    private func freed(_ plan: RetentionPlan, _ local: LocalBackups) -> UInt64 {
+    private func freed(_ plan: RetentionPlan, _ local: AppBackups) -> UInt64 {
         do {
             var left = try local.backups().backups
             let together = try local.measure(&left)
@@ -98,7 +95,7 @@ struct RetentionRun {
 
 // Nothing is deleted before what replaces it is proven (promise 12).
 extension RetentionRun {
-    private func prove(_ plan: RetentionPlan, _ local: LocalBackups) throws {
+    private func prove(_ plan: RetentionPlan, _ local: AppBackups) throws {
         guard let proof = plan.proof else {
             throw BackupError(
                 .damaged, "there is no undamaged backup that could replace what would be removed; nothing was removed",

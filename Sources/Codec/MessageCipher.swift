@@ -81,6 +81,34 @@ package struct MessageCipher: ~Copyable {
         return Self.content(of: message)
     }
 
+    /// Decrypts `message`, which stays as it is, if it is authentic: `each` is called with the plaintext, piece by piece, which stands
+    /// in `buffer`.
+    package mutating func open(
+        _ message: UnsafeRawBufferPointer, through buffer: UnsafeMutableRawBufferPointer,
+        _ each: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        guard message.count >= Self.overhead else { throw MessageError.tooShort }
+        let content = UnsafeRawBufferPointer(rebasing: message[Self.ivSize..<message.count - Self.tagSize])
+        let iv = UnsafeRawBufferPointer(rebasing: message[..<Self.ivSize])
+        guard iv.contains(where: { $0 != 0 }) else { throw MessageError.notAuthentic }
+        computeTag(iv: iv, content)
+        let found = UnsafeRawBufferPointer(rebasing: message[(message.count - Self.tagSize)...])
+        guard CRYPTO_memcmp(found.baseAddress, tag.bytes.baseAddress, Self.tagSize) == 0 else {
+            throw MessageError.notAuthentic
+        }
+        LibCrypto.check(EVP_EncryptInit_ex2(cipher, nil, nil, Self.octets(iv), nil))
+        var done = 0
+        while done < content.count {
+            var made: Int32 = 0
+            let count = min(content.count - done, buffer.count)
+            LibCrypto.check(
+                EVP_EncryptUpdate(
+                    cipher, Self.octets(buffer), &made, Self.octets(content)?.advanced(by: done), Int32(count)))
+            try each(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+            done += count
+        }
+    }
+
     /// `plaintext` as a message.
     package mutating func seal(_ plaintext: [UInt8]) -> [UInt8] {
         [UInt8](unsafeUninitializedCapacity: plaintext.count + Self.overhead) { buffer, filled in
@@ -121,16 +149,24 @@ package struct MessageCipher: ~Copyable {
     }
 
     private mutating func computeTag(_ message: UnsafeMutableRawBufferPointer) {
+        let iv = UnsafeRawBufferPointer(rebasing: message[..<Self.ivSize])
+        computeTag(iv: iv, UnsafeRawBufferPointer(Self.content(of: message)))
+    }
+
+    private mutating func computeTag(iv: UnsafeRawBufferPointer, _ content: UnsafeRawBufferPointer) {
         var made: Int32 = 0
         let key = Self.octets(tagKey.bytes)
-        LibCrypto.check(EVP_EncryptUpdate(block, key?.advanced(by: 16), &made, Self.octets(message), 16))
+        LibCrypto.check(EVP_EncryptUpdate(block, key?.advanced(by: 16), &made, Self.octets(iv), 16))
         LibCrypto.check(crypto_start_poly1305(mac, key))
-        let content = Self.content(of: message)
         LibCrypto.check(EVP_MAC_update(mac, Self.octets(content), content.count))
         LibCrypto.check(EVP_MAC_final(mac, Self.octets(tag.bytes), nil, Self.tagSize))
     }
 
     private static func octets(_ bytes: UnsafeMutableRawBufferPointer) -> UnsafeMutablePointer<UInt8>? {
+        bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+    }
+
+    private static func octets(_ bytes: UnsafeRawBufferPointer) -> UnsafePointer<UInt8>? {
         bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
     }
 

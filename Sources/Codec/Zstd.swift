@@ -81,6 +81,28 @@ package struct ZstdDecompressor: ~Copyable {
         guard count == target.count else { throw ZstdError("it holds less than its size says") }
     }
 
+    /// Begins a frame that comes in pieces.
+    package mutating func begin() { ZSTD_DCtx_reset(context, ZSTD_reset_session_only) }
+
+    /// Takes the next piece of the frame; `each` is called with what it holds, which stands in `buffer`.
+    package mutating func add(
+        _ piece: UnsafeRawBufferPointer, through buffer: UnsafeMutableRawBufferPointer,
+        _ each: (UnsafeRawBufferPointer) -> Void
+    ) throws(ZstdError) {
+        var input = ZSTD_inBuffer(src: piece.baseAddress, size: piece.count, pos: 0)
+        while true {
+            var output = ZSTD_outBuffer(dst: buffer.baseAddress, size: buffer.count, pos: 0)
+            let rest = ZSTD_decompressStream(context, &output, &input)
+            if ZSTD_isError(rest) != 0 { throw ZstdError("its compressed data is damaged") }
+            each(UnsafeRawBufferPointer(rebasing: buffer[..<output.pos]))
+            if input.pos == input.size, output.pos < output.size { return }
+            if rest == 0 {
+                guard input.pos == input.size else { throw ZstdError("bytes follow its compressed data") }
+                return
+            }
+        }
+    }
+
     /// The content of `frame`, one frame and nothing else, of a size that nobody but the frame tells: at most `limit` bytes.
     package mutating func decompress(_ frame: UnsafeRawBufferPointer, limit: Int) throws(ZstdError) -> [UInt8] {
         ZSTD_DCtx_reset(context, ZSTD_reset_session_only)

@@ -9,16 +9,19 @@ package protocol BackupContents: Sendable {
     var name: String { get }
     var format: BackupFormat { get }
     var metadata: BackupMetadata { get }
-    /// Nil for a backup of the original tool, and for what others made.
-    var manifest: Manifest? { get }
+    /// Whether it records all that its items held when it was made, in a manifest or in its snapshot: what it does not hold
+    /// was not there. False for backups of the original tool, and for what others made.
+    var isRecorded: Bool { get }
+    /// Whether the owners of its entries are known.
+    var knowsOwners: Bool { get }
     /// The entries: those of the manifest, or what was found where there is none.
     var table: EntryTable { get }
     /// What a verification is bound to; nil where nothing seals the backup.
     var seal: SHA256Digest? { get }
     /// Whether only its password opened it.
     var isEncrypted: Bool { get }
-    /// The file or folder that was opened.
-    var identity: FileIdentity { get }
+    /// The file or folder that was opened; nil for one in a repository.
+    var identity: FileIdentity? { get }
 
     /// What is valid in it, and yet only accepted from backups that are trusted, as clauses (promise 11).
     var objections: [String] { get }
@@ -48,6 +51,7 @@ package protocol ContentReader: AnyObject {
 }
 
 extension BackupContents {
+    package var knowsOwners: Bool { isRecorded }
     package var objections: [String] { [] }
     package var isEncrypted: Bool { false }
 

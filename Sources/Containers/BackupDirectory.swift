@@ -31,7 +31,7 @@ package struct BackupDirectory: Sendable {
 
     /// Whether a backup in any format has this name.
     package func isTaken(_ name: BackupName) throws(DiskError) -> Bool {
-        for format in BackupFormat.allCases where try directory.status(of: format.fileName(of: name).utf8) != nil {
+        for format in BackupFormat.local where try directory.status(of: format.fileName(of: name).utf8) != nil {
             return true
         }
         return false

@@ -2,12 +2,12 @@ import Disk
 import Model
 
 /// A place that holds backups of one format. What formats share stands here; which of them there are only the library's
-/// ``LocalBackups`` knows.
+/// ``AppBackups`` knows.
 package protocol Container: Sendable {
     var format: BackupFormat { get }
 
     /// Whether something stands where the backup of this name would.
-    func isTaken(_ name: BackupName) throws(DiskError) -> Bool
+    func isTaken(_ name: BackupName) throws -> Bool
 
     /// All backups, from what can be known without reading their content.
     func backups() throws -> BackupListing
@@ -26,11 +26,25 @@ package protocol Container: Sendable {
     /// What backups of this container occupy. `backups` are those of ``backups()``.
     func sizes(of backups: [Backup]) throws -> BackupSizes
 
+    /// The name of the backup that `text`, which a user typed, means here; nil if there is none.
+    func name(of text: String) throws -> BackupName?
+
     /// Removes a backup whole (promise 13). The backup directory's lock is held.
     func remove(_ name: BackupName) throws
+
+    /// Frees what removed backups alone needed, where removing them did not.
+    func reclaim() throws
 }
 
 extension Container {
+    package func reclaim() throws {}
+
+    package func name(of text: String) throws -> BackupName? {
+        let name: BackupName
+        do throws(BackupNameError) { name = try BackupName(text) } catch { return nil }
+        return try isTaken(name) ? name : nil
+    }
+
     package func findingsWithoutPassword(of name: BackupName, isWhole: Bool) throws -> [Finding] { [] }
 }
 

@@ -11,7 +11,9 @@ extension BackupMetadata {
     private static let limits = JSONLimits(bytes: sizeLimit, depth: 16, values: 1_000_000)
 
     /// The file's bytes.
-    package func encoded() -> [UInt8] {
+    package func encoded() -> [UInt8] { json.encode(pretty: true) }
+
+    package var json: JSONValue {
         var members: [JSONMember] = [
             .init("backup_name", .string(backupName)),
             .init("created_at", .string(time.naiveISO)),
@@ -22,7 +24,7 @@ extension BackupMetadata {
             .init("excluded_items", .array(excludedItems.map { .string($0) })),
         ]
         if let details { members += details.members(time, format: format.rawValue) }
-        return JSONValue.object(members).encode(pretty: true)
+        return .object(members)
     }
 
     /// Reads untrusted bytes: everything is checked once, here.
@@ -33,6 +35,11 @@ extension BackupMetadata {
         } catch {
             throw MetadataError("it is not JSON: \(error)")
         }
+        return try read(value)
+    }
+
+    /// The same for what was read as JSON already.
+    package static func read(_ value: JSONValue) throws(MetadataError) -> BackupMetadata {
         guard let members = value.objectValue else { throw MetadataError("it is no JSON object") }
         let fields = MetadataFields(value)
         let name = try fields.string("backup_name")

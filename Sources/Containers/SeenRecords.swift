@@ -54,16 +54,22 @@ package struct SeenRecords: Sendable {
         bytes.reserveCapacity(magic.count + 40 + table.count * recordSize)
         seal.withBytes { bytes.append(contentsOf: $0) }
         append(UInt64(table.count), to: &bytes)
-        let limit = reading.adding(seconds: -2)
         for index in 0..<table.count {
             let record = table[index]
-            let isRacy = record.changed > limit || record.modified > limit || record.inode == 0
+            let isRacy = isRacy(record, readAt: reading)
             append(record.device, to: &bytes)
             append(record.inode, to: &bytes)
             append(UInt64(bitPattern: record.changed.seconds), to: &bytes)
             append(isRacy ? unusable : record.changed.nanoseconds, to: &bytes)
         }
         return bytes
+    }
+
+    /// Whether an entry changed so shortly before the reading began that a later change may not show, or is not known.
+    @inline(__always)
+    static func isRacy(_ record: EntryRecord, readAt reading: Timestamp) -> Bool {
+        let limit = reading.adding(seconds: -2)
+        return record.changed > limit || record.modified > limit || record.inode == 0
     }
 
     private static func append(_ value: some FixedWidthInteger, to bytes: inout [UInt8]) {

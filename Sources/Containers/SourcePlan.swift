@@ -7,36 +7,46 @@ package struct SourcePlan: Sendable {
     /// The previous backup, whose files may be shared. A class: workers take hold of it for each file, and a value would
     /// have them count the references of all that is in it.
     package final class Parent: Sendable {
+        /// What its files are shared from.
+        package enum Store: Sendable {
+            /// Its folder, and what its files have instead of what they could not be given, by index.
+            case folder(Directory, held: [Int: Manifest.Held])
+            /// A backup of the format that writes.
+            case backup(any BackupContents)
+        }
+
         package let name: BackupName
-        /// Its folder.
-        package let directory: Directory
-        /// What its files have instead of what they could not be given, by index.
-        package let held: [Int: Manifest.Held]
+        package let store: Store
 
         fileprivate init(_ reading: ParentReading) {
             name = reading.name
-            directory = reading.directory
-            held = reading.manifest.held
+            store = reading.store
         }
     }
 
     /// The previous backup as it was read, to be compared with; its table is not kept longer than that.
     package struct ParentReading: Sendable {
+        /// What tells that an entry has not changed since: which file it was, and when it last changed.
+        package enum Evidence: Sendable {
+            case seen(SeenRecords)
+            /// The table's own records. What changed later than two seconds before this is *racy*.
+            case table(read: Timestamp)
+        }
+
         package let name: BackupName
-        package let directory: Directory
-        package let manifest: Manifest
-        package let seen: SeenRecords?
+        package let table: EntryTable
+        package let store: Parent.Store
+        /// Nil if all must be read.
+        package let evidence: Evidence?
         /// The databases that it holds: whether they are unchanged their files alone do not tell.
         package let databases: [EntryPath]
 
         package init(
-            name: BackupName, directory: Directory, manifest: Manifest, seen: SeenRecords?, databases: [EntryPath] = []
+            name: BackupName, _ table: EntryTable, in store: Parent.Store, evidence: Evidence?,
+            databases: [EntryPath] = []
         ) {
-            self.databases = databases
-            self.name = name
-            self.directory = directory
-            self.manifest = manifest
-            self.seen = seen
+            (self.name, self.table, self.store) = (name, table, store)
+            (self.evidence, self.databases) = (evidence, databases)
         }
     }
 
@@ -136,20 +146,20 @@ package struct SourcePlan: Sendable {
         self.parent = parent.map { Parent($0) }
         self.reading = reading
         sharedIndices = Array(repeating: -1, count: self.table.count)
-        var join = ParentJoin(parent?.manifest.table, parent?.seen)
+        var join = ParentJoin(parent?.table, parent?.evidence)
         for index in 0..<self.table.count {
             guard let old = join.unchanged(index, in: self.table), let parent else {
                 readExtended(of: index)
                 continue
             }
-            self.table.setExtended(parent.manifest.table.extended(of: old), of: index)
-            if self.table[index].kind == .file {
-                if !isFull { sharedIndices[index] = Int32(old) }
-                self.table[index].digest = parent.manifest.table[old].digest
+            self.table.setExtended(parent.table.extended(of: old), of: index)
+            if self.table[index].kind == .file, !isFull { sharedIndices[index] = Int32(old) }
+            if parent.table[old].flags.contains(.hashed) {
+                self.table[index].digest = parent.table[old].digest
                 self.table[index].flags.insert(.hashed)
             }
         }
-        if let parent, !isFull { setApart(parent.databases, in: parent.manifest.table) }
+        if let parent, !isFull { setApart(parent.databases, in: parent.table) }
     }
 
     /// All that `contents` holds, with the attributes that stand in `taken`, its table. What `parent`, which lies where the
@@ -166,11 +176,11 @@ package struct SourcePlan: Sendable {
         sharedIndices = Array(repeating: -1, count: table.count)
         guard let parent else { return }
         for index in 1..<max(1, table.count) where table[index].kind == .file && table[index].flags.contains(.hashed) {
-            guard let old = parent.manifest.table.index(of: table.path(of: index)) else { continue }
-            let then = parent.manifest.table[old]
+            guard let old = parent.table.index(of: table.path(of: index)) else { continue }
+            let then = parent.table[old]
             let isSame =
                 then.kind == .file && then.size == table[index].size && then.digest == table[index].digest
-                && parent.manifest.table.attributes(of: old) == table.attributes(of: index)
+                && parent.table.attributes(of: old) == table.attributes(of: index)
             if isSame { sharedIndices[index] = Int32(old) }
         }
     }
@@ -223,8 +233,10 @@ package struct SourcePlan: Sendable {
         guard let old = parentDatabases[index] else { return }
         sharedIndices[index] = Int32(old.index)
         table[index].size = old.record.size
-        table[index].digest = old.record.digest
-        table[index].flags.insert(.hashed)
+        if old.record.flags.contains(.hashed) {
+            table[index].digest = old.record.digest
+            table[index].flags.insert(.hashed)
+        }
         if old.record.flags.contains(.sparse) {
             table[index].flags.insert(.sparse)
         } else {
@@ -301,25 +313,38 @@ package struct SourcePlan: Sendable {
 /// Goes through two tables in path order at once.
 private struct ParentJoin {
     private let parent: EntryTable?
-    private let seen: SeenRecords?
+    private let evidence: SourcePlan.ParentReading.Evidence?
     private var next = 1
 
-    init(_ parent: EntryTable?, _ seen: SeenRecords?) {
+    init(_ parent: EntryTable?, _ evidence: SourcePlan.ParentReading.Evidence?) {
         self.parent = parent
-        self.seen = seen
+        self.evidence = evidence
     }
 
     /// The parent's index of an entry that is as it was then: same size, time, change, inode and all attributes.
     mutating func unchanged(_ index: Int, in table: EntryTable) -> Int? {
-        guard let parent, let seen else { return nil }
+        guard let parent, let evidence else { return nil }
         let found = index == 0 ? 0 : position(of: index, in: table, parent)
-        guard let found, let known = seen[found] else { return nil }
+        guard let found, let known = Self.known(found, in: parent, evidence) else { return nil }
         let (now, then) = (table[index], parent[found])
         let isSame =
             now.kind == then.kind && now.size == then.size && now.modified == then.modified && now.mode == then.mode
             && now.user == then.user && now.group == then.group && now.device == known.device
             && now.inode == known.inode && now.changed == known.changed
         return isSame ? found : nil
+    }
+
+    @inline(__always)
+    private static func known(
+        _ index: Int, in parent: EntryTable, _ evidence: SourcePlan.ParentReading.Evidence
+    ) -> SeenRecords.Record? {
+        switch evidence {
+        case .seen(let records): return records[index]
+        case .table(let reading):
+            let record = parent[index]
+            guard !SeenRecords.isRacy(record, readAt: reading) else { return nil }
+            return .init(device: record.device, inode: record.inode, changed: record.changed)
+        }
     }
 
     private mutating func position(of index: Int, in table: EntryTable, _ parent: EntryTable) -> Int? {

@@ -55,6 +55,12 @@ package final class Directory: Sendable {
         return current
     }
 
+    /// Its path from the root, without links.
+    package func absolutePath() throws(DiskError) -> [UInt8] {
+        let open = try Directory(path: "/proc/self/fd")
+        return try open.target(ofLink: "\(descriptor)".utf8)
+    }
+
     /// The same directory through a descriptor of its own.
     package func duplicate() throws(DiskError) -> Directory {
         Directory(adopting: try check(linux_open(descriptor, ".", O_RDONLY | linux_O_DIRECTORY), "open", "."))
@@ -170,6 +176,21 @@ package final class Directory: Sendable {
         } catch {
             guard error.number == EINVAL, try status(of: newName) == nil else { throw error }
             try replace(newName, by: name)
+        }
+    }
+
+    /// Moves the file `name` to `newName` in another directory, as ``moveDirectory(_:as:)`` does within one.
+    package func moveFile(
+        _ name: some Collection<UInt8>, to other: Directory, as newName: some Collection<UInt8>
+    ) throws(DiskError) {
+        do throws(DiskError) {
+            try move(name, to: other, as: newName)
+        } catch {
+            guard error.number == EINVAL, try other.status(of: newName) == nil else { throw error }
+            let result = withCString(name) { from in
+                withCString(newName) { linux_rename(descriptor, from, other.descriptor, $0) }
+            }
+            try check(result, "move", printable(name))
         }
     }
 

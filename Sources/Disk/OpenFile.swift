@@ -13,6 +13,12 @@ package struct OpenFile: ~Copyable, Sendable {
             withCString(name) { linux_open(directory.descriptor, $0, flags) }, "open", printable(name))
     }
 
+    /// Opens what a user named by its path: links are followed, and a fifo's other end is waited for.
+    package init(path: String) throws(DiskError) {
+        descriptor = try check(
+            withCString(path.utf8) { linux_open(AT_FDCWD, $0, O_RDONLY) }, "open", printable(path.utf8))
+    }
+
     deinit {
         linux_close(descriptor)
     }

@@ -4,6 +4,8 @@ import Model
 /// This process, for messages about who holds a lock, and for what it makes.
 package enum ProcessIdentity {
     package static var number: Int32 { getpid() }
+    package static var user: UInt32 { getuid() }
+    package static var group: UInt32 { getgid() }
 
     /// The bits of permission that this process takes from what it makes (umask(2)). Read from proc, since asking the
     /// kernel would change it; the usual one where there is no proc.

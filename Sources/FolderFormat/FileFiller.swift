@@ -91,9 +91,9 @@ final class FileFiller: Sendable {
             return owner
         }
 
-        func parent(_ backup: SourcePlan.Parent) throws(DiskError) -> Directory {
+        func parent(_ folder: Directory) throws(DiskError) -> Directory {
             if let parentDirectory { return parentDirectory }
-            let opened = try backup.directory.directory(at: plan.table.path(of: directory))
+            let opened = try folder.directory(at: plan.table.path(of: directory))
             parentDirectory = opened
             return opened
         }
@@ -106,8 +106,8 @@ final class FileFiller: Sendable {
         if plan.table[index].kind == .link {
             return try makeLink(index, name, in: target)
         }
-        if case .shared(let old) = plan.content(of: index), let parent = plan.parent,
-            let shared = try share(index, name, from: old, of: parent, places, in: target)
+        if case .shared(let old) = plan.content(of: index), case .folder(let parent, let held) = plan.parent?.store,
+            let shared = try share(index, name, from: parent, held[old], places, in: target)
         {
             return shared
         }
@@ -196,7 +196,7 @@ final class FileFiller: Sendable {
 
     /// Nil if the file must be copied after all.
     private func share(
-        _ index: Int, _ name: [UInt8], from old: Int, of parent: SourcePlan.Parent, _ places: Places,
+        _ index: Int, _ name: [UInt8], from parent: Directory, _ held: Manifest.Held?, _ places: Places,
         in target: Directory
     ) throws -> FilledEntry? {
         // The plan has found the recorded size and time equal to these.
@@ -213,7 +213,7 @@ final class FileFiller: Sendable {
         }
         var entry = FilledEntry(index: index)
         entry.isShared = true
-        entry.held = parent.held[old]
+        entry.held = held
         switch way.withLock({ $0 }) {
         case .untried, .reflink:
             if try reflink(index, name, from: directory, in: target, &entry) {

@@ -23,7 +23,7 @@ package struct FolderContainer: Container {
 
     package var format: BackupFormat { .folder }
 
-    package func isTaken(_ name: BackupName) throws(DiskError) -> Bool {
+    package func isTaken(_ name: BackupName) throws -> Bool {
         try directory.status(of: name.text.utf8) != nil
     }
 

@@ -9,7 +9,7 @@ import Workers
 package struct FolderContents: Sendable {
     package let name: String
     package let directory: Directory
-    package let identity: FileIdentity
+    package let identity: FileIdentity?
     package let metadata: BackupMetadata
     /// Nil for a backup of the original tool.
     package let manifest: Manifest?
@@ -114,6 +114,7 @@ package struct FolderContents: Sendable {
 extension FolderContents: BackupContents {
     package var format: BackupFormat { .folder }
     package var seal: SHA256Digest? { manifest?.seal }
+    package var isRecorded: Bool { manifest != nil }
 
     package func makeReader(stop: StopFlag) -> sending any ContentReader { FolderReader(self, stop: stop) }
 }

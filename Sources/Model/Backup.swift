@@ -2,12 +2,18 @@
 public enum BackupFormat: String, Sendable, CaseIterable {
     case folder
     case zip
+    /// In a repository of restic's.
+    case repository
 
-    /// What a backup is called in its backup directory.
+    /// Those that lie in a backup directory.
+    package static let local: [BackupFormat] = [.folder, .zip]
+
+    /// What a backup is called in its backup directory, or in what is known beside its backups.
     package func fileName(of name: BackupName) -> String {
         switch self {
         case .folder: name.text
         case .zip: name.text + ".zip"
+        case .repository: name.text + ".snapshot"
         }
     }
 }
@@ -66,8 +72,10 @@ public struct Backup: Sendable {
     public var filesWritten: Int?
     /// When all that it holds was last read anew; backups that share files have the same. Nil where nothing tells.
     public var lastFull: LocalTime?
-    /// The hash that ends its manifest; nil without a manifest.
+    /// The hash that ends its manifest, or the ID of its snapshot; nil where nothing seals it.
     public var seal: SHA256Digest?
+    /// In a repository, which app on which machine it is of: `HOST:PATH`, safe to print. Nil elsewhere.
+    public var source: String?
     /// Items that the app had when it was made.
     public var items: [EntryPath] = []
     /// What was left out when it was made: patterns, as text.

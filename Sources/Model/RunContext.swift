@@ -11,17 +11,20 @@ public struct RunContext: Sendable {
     public let stop: StopFlag
     /// What opens and encrypts backups.
     public let passwords: PasswordSource
+    public let repositoryPasswords: RepositoryPasswords
     /// How many threads may work at once.
     public let threads: Int
 
     public init(
         clock: Clock, random: @escaping @Sendable (Int) -> [UInt8], stop: StopFlag = StopFlag(), threads: Int,
-        passwords: PasswordSource = PasswordSource(nil), report: @escaping @Sendable (Event) -> Void
+        passwords: PasswordSource = PasswordSource(nil),
+        repositoryPasswords: RepositoryPasswords = RepositoryPasswords(), report: @escaping @Sendable (Event) -> Void
     ) {
         self.clock = clock
         self.random = random
         self.stop = stop
         self.passwords = passwords
+        self.repositoryPasswords = repositoryPasswords
         self.threads = max(1, threads)
         self.report = report
         runID = random(16).map { padded2Hex($0) }.joined()

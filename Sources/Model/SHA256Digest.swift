@@ -45,6 +45,9 @@ public struct SHA256Digest: Hashable, Sendable {
         guard valid else { return nil }
     }
 
+    /// In some order that is always the same.
+    package func precedes(_ other: SHA256Digest) -> Bool { words < other.words }
+
     /// Calls `body` with the 32 bytes.
     package func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
         let copy = words

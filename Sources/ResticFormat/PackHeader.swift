@@ -19,7 +19,9 @@ package enum PackHeader {
     private static let eagerEntries = 15
 
     /// Bytes that the entry of a blob takes.
-    package static func entrySize(_ place: BlobPlace) -> Int { place.isCompressed ? compressedEntry : plainEntry }
+    package static func entrySize(_ place: BlobPlace) -> Int { entrySize(isCompressed: place.isCompressed) }
+
+    static func entrySize(isCompressed: Bool) -> Int { isCompressed ? compressedEntry : plainEntry }
 
     /// Bytes of a pack that has these blobs and no others.
     static func packSize(of blobs: [PackedBlob]) -> UInt64 {

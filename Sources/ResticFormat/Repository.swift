@@ -8,7 +8,7 @@ import Workers
 /// Source: restic's design document.
 package final class Repository: Sendable {
     /// Key files that are tried: each takes half a second or more.
-    private static let keyLimit = 20
+    static let keyLimit = 20
     /// Of a file of an index, a lock or a snapshot, encrypted.
     private static let fileLimit = 1 << 30
 
@@ -40,19 +40,26 @@ package final class Repository: Sendable {
         }
     }
 
+    /// The same repository, reached in another way.
+    init(_ repository: Repository, _ backend: any Backend) {
+        self.backend = backend
+        (configuration, keys, keyID) = (repository.configuration, repository.keys, repository.keyID)
+    }
+
     private static func open(_ backend: any Backend, _ password: Password) throws -> (SHA256Digest, MessageKeys) {
         let files = try backend.list(.key).map(\.key).sorted { $0.fileName < $1.fileName }
         guard !files.isEmpty else { throw BackupError(.notFound, "there is no repository at \(backend.place)") }
         var (tried, broken): ([String], [String]) = ([], [])
         for file in files.prefix(keyLimit) {
             do {
-                let bytes = try backend.read(file, limit: KeyFile.sizeLimit)
-                guard SHA256.digest(of: bytes) == file.id else { throw FormatError("it is damaged") }
-                if let keys = try KeyFile(bytes).open(with: password) { return (file.id, keys) }
+                if let keys = try keyFile(file, of: backend).open(with: password) { return (file.id, keys) }
                 tried.append(file.id.shortHex)
             } catch let error as FormatError {
                 // Another key may open the repository all the same.
                 broken.append("\(file.id.shortHex): \(error)")
+            } catch let error as StorageError where [.notFound, .tooShort, .invalid].contains(error.code) {
+                // Removed since it was listed, or of an impossible size.
+                broken.append("\(file.id.shortHex): \(error.reason)")
             }
         }
         let damage = broken.isEmpty ? "" : "; keys that cannot be read: \(broken.joined(separator: ", "))"

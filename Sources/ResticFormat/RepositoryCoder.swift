@@ -32,12 +32,48 @@ package struct RepositoryCoder: ~Copyable {
         return try body(try open(stored, key, location.place))
     }
 
-    /// Checks that `sealed`, which stays as it is, holds the blob: bad memory is found before it matters.
-    mutating func verify(_ sealed: UnsafeRawBufferPointer, _ key: BlobKey, _ place: BlobPlace) throws(FormatError) {
-        if message.bytes.count < sealed.count { message = Buffer(size: Self.roomy(sealed.count)) }
-        let copy = UnsafeMutableRawBufferPointer(rebasing: message.bytes[..<sealed.count])
-        copy.copyMemory(from: sealed)
-        _ = try open(copy, key, place)
+    /// Calls `body` with the content of a blob, which stands encrypted in `stored` and stays as it is there. Throws
+    /// ``FormatError`` where it is damaged.
+    mutating func openBlob(
+        _ stored: UnsafeRawBufferPointer, _ key: BlobKey, _ place: BlobPlace, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws(FormatError) {
+        body(try open(copying: stored, key, place))
+    }
+
+    /// Checks that `sealed`, which stays as it is, holds the blob: bad memory is found before it matters. Goes through it piece by
+    /// piece, so that no room for all of it is needed.
+    mutating func verify(
+        _ sealed: UnsafeRawBufferPointer, _ key: BlobKey, isCompressed: Bool, contentLength: Int
+    ) throws(FormatError) {
+        hash.reset()
+        var length = 0
+        do {
+            if isCompressed { decompressor.begin() }
+            try cipher.open(sealed, through: message.bytes) { piece in
+                guard isCompressed else {
+                    length += piece.count
+                    return hash.update(piece)
+                }
+                try decompressor.add(piece, through: content.bytes) { plain in
+                    length += plain.count
+                    hash.update(plain)
+                }
+            }
+        } catch {
+            throw FormatError("\(error)")
+        }
+        guard length == contentLength, hash.finish() == key.id else {
+            throw FormatError("its content has not the hash that it is named by")
+        }
+    }
+
+    private mutating func open(
+        copying stored: UnsafeRawBufferPointer, _ key: BlobKey, _ place: BlobPlace
+    ) throws(FormatError) -> UnsafeRawBufferPointer {
+        if message.bytes.count < stored.count { message = Buffer(size: Self.roomy(stored.count)) }
+        let copy = UnsafeMutableRawBufferPointer(rebasing: message.bytes[..<stored.count])
+        copy.copyMemory(from: stored)
+        return try open(copy, key, place)
     }
 
     /// The content of a blob that stands encrypted in `stored`, which is decrypted there.

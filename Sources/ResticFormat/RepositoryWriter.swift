@@ -28,13 +28,6 @@ package final class RepositoryWriter: Sendable {
         package var stored = 0
     }
 
-    /// What one worker holds.
-    private struct Worker: ~Copyable {
-        var tools: PackingTools
-        var data: PackBuilder
-        var trees: PackBuilder
-    }
-
     private struct State {
         /// Blobs that were added; those of the index are not among them.
         var pending: Set<BlobKey> = []
@@ -42,14 +35,17 @@ package final class RepositoryWriter: Sendable {
         var packs: [IndexedPack] = []
         var blobs = 0
         var added = Added()
+        /// Packs that are being filled.
+        var open: [BlobType: OpenPack] = [:]
+        /// The first error: blobs may be missing that are told as stored.
+        var failure: (any Error)?
     }
 
     private let repository: Repository
     private let index: BlobIndex
     private let packSize: Int
     private let dataCompression: BlobCompression
-    private let workers: PerWorker<Worker>
-    private let workerCount: Int
+    private let workers: PerWorker<PackingTools>
     private let state = Mutex(State())
 
     /// - Parameters:
@@ -62,7 +58,6 @@ package final class RepositoryWriter: Sendable {
         self.repository = repository
         self.index = index
         self.packSize = packSize
-        workerCount = pool.workers
         let level: Int32
         switch compression {
         case .none: (dataCompression, level) = (.none, 3)
@@ -70,10 +65,7 @@ package final class RepositoryWriter: Sendable {
         case .always(let asked): (dataCompression, level) = (.always, asked)
         }
         workers = PerWorker(pool) {
-            Worker(
-                tools: PackingTools(coder: repository.coder(), compressor: ZstdCompressor(level: level)),
-                data: PackBuilder(capacity: packSize + Chunker.maximum + 1 << 16),
-                trees: PackBuilder(capacity: packSize + 1 << 20))
+            PackingTools(coder: repository.coder(), compressor: ZstdCompressor(level: level))
         }
     }
 
@@ -85,18 +77,14 @@ package final class RepositoryWriter: Sendable {
     package func save(
         _ type: BlobType, _ content: UnsafeRawBufferPointer, worker: Int
     ) throws -> (id: SHA256Digest, isNew: Bool) {
-        try workers.with(worker) { held in
-            held.tools.hash.reset()
-            held.tools.hash.update(content)
-            let key = BlobKey(type, held.tools.hash.finish())
+        try unlessFailed(worker) { tools in
+            tools.hash.reset()
+            tools.hash.update(content)
+            let key = BlobKey(type, tools.hash.finish())
             guard !index.contains(key), state.withLock({ $0.pending.insert(key).inserted }) else {
                 return (key.id, false)
             }
-            if type == .data {
-                try add(key, content, to: &held.data, &held.tools)
-            } else {
-                try add(key, content, to: &held.trees, &held.tools)
-            }
+            try add(key, content, &tools)
             return (key.id, true)
         }
     }
@@ -104,94 +92,132 @@ package final class RepositoryWriter: Sendable {
     /// Stores a blob that is in another pack of the same repository, as the message that it is there, unless it was stored already.
     /// Returns whether the message is sound; else nothing was stored.
     func move(_ blob: PackedBlob, message: UnsafeRawBufferPointer, worker: Int) throws -> Bool {
-        try workers.with(worker) { held in
+        try unlessFailed(worker) { tools in
             guard !index.contains(blob.key), state.withLock({ $0.pending.insert(blob.key).inserted }) else {
                 return true
             }
             do throws(FormatError) {
-                let length = blob.place.uncompressedLength
-                if blob.key.type == .data {
-                    try held.data.add(blob.key, message: message, uncompressedLength: length, &held.tools)
-                } else {
-                    try held.trees.add(blob.key, message: message, uncompressedLength: length, &held.tools)
-                }
+                try tools.coder.verify(message, blob.key, blob.place)
             } catch {
                 state.withLock { _ = $0.pending.remove(blob.key) }
                 return false
             }
-            if blob.key.type == .data {
-                try countAndStore(&held.data, blob.place.contentLength, &held.tools)
-            } else {
-                try countAndStore(&held.trees, blob.place.contentLength, &held.tools)
-            }
+            let filled = try addCounting(
+                blob.key, message, Int(blob.place.uncompressedLength), content: blob.place.contentLength)
+            if let filled { try store(filled, isFull: true, &tools) }
             return true
         }
     }
 
     /// Stores all that is not stored yet, and indexes it. No worker may be at work.
     package func finish() throws {
-        var data = PackBuilder(capacity: packSize)
-        var trees = PackBuilder(capacity: packSize)
-        for worker in 0..<workerCount {
-            try workers.with(worker) { held in
-                // What several workers have begun makes few packs.
-                try move(&held.data, into: &data, &held.tools)
-                try move(&held.trees, into: &trees, &held.tools)
+        try unlessFailed(0) { tools in
+            for type in BlobType.allCases {
+                guard let pack = state.withLock({ $0.open.removeValue(forKey: type) }) else { continue }
+                try store(pack, isFull: false, &tools)
             }
-        }
-        try workers.with(0) { held in
-            if !data.isEmpty { try store(&data, isFull: false, &held.tools) }
-            if !trees.isEmpty { try store(&trees, isFull: false, &held.tools) }
-            try saveIndex(atLeast: 1, &held.tools)
+            try saveIndex(atLeast: 1, &tools)
         }
     }
 
     /// Makes what was added visible: everything that the snapshot names must be stored by ``finish()``.
     package func save(_ snapshot: Snapshot) throws -> SHA256Digest {
-        try workers.with(0) { held in
-            try repository.store(snapshot.json, &held.tools) { .snapshot($0) }
+        try unlessFailed(0) { tools in
+            try repository.store(snapshot.json, &tools) { .snapshot($0) }
+        }
+    }
+
+    /// Removes what was stored and not indexed. What cannot be removed is left to a prune. No worker may be at work.
+    package func discard() {
+        let (packs, open) = state.withLock { state in
+            defer { (state.packs, state.blobs, state.open) = ([], 0, [:]) }
+            return (state.packs, state.open)
+        }
+        for pack in open.values { pack.discard() }
+        _ = repository.backend.remove(packs.map { .pack($0.id) })
+    }
+
+    /// After an error nothing is stored any more: a snapshot would name what is not there.
+    private func unlessFailed<R: Sendable>(_ worker: Int, _ body: (inout PackingTools) throws -> R) throws -> R {
+        if let failure = state.withLock({ $0.failure }) { throw failure }
+        do {
+            return try workers.with(worker, body)
+        } catch {
+            state.withLock { if $0.failure == nil { $0.failure = error } }
+            throw error
         }
     }
 
     // MARK: Packs
 
-    private func add(
-        _ key: BlobKey, _ content: UnsafeRawBufferPointer, to pack: inout PackBuilder, _ tools: inout PackingTools
-    ) throws {
+    private func add(_ key: BlobKey, _ content: UnsafeRawBufferPointer, _ tools: inout PackingTools) throws {
         let isOld = repository.configuration.version == .one
-        try pack.add(key, content, isOld ? .none : key.type == .tree ? .always : dataCompression, &tools)
-        try countAndStore(&pack, content.count, &tools)
+        let compression: BlobCompression = isOld ? .none : key.type == .tree ? .always : dataCompression
+        let filled = try tools.seal(key, content, compression) { message, uncompressedLength in
+            try addCounting(key, message, uncompressedLength, content: content.count)
+        }
+        if let filled { try store(filled, isFull: true, &tools) }
     }
 
-    /// Counts the blob that was added last, and stores the pack if that has filled it.
-    private func countAndStore(_ pack: inout PackBuilder, _ content: Int, _ tools: inout PackingTools) throws {
-        let blob = pack.blobs[pack.blobs.count - 1]
+    /// Returns the pack if this has filled it. `content`: the bytes of the blob.
+    private func addCounting(
+        _ key: BlobKey, _ message: UnsafeRawBufferPointer, _ uncompressedLength: Int, content: Int
+    ) throws -> OpenPack? {
+        let filled = try add(key, message, uncompressedLength)
+        let entry = PackHeader.entrySize(isCompressed: uncompressedLength > 0)
         state.withLock { state in
             state.added.content += content
-            state.added.stored += Int(blob.place.length) + PackHeader.entrySize(blob.place)
-            if blob.key.type == .data { state.added.dataBlobs += 1 } else { state.added.treeBlobs += 1 }
+            state.added.stored += message.count + entry
+            if key.type == .data { state.added.dataBlobs += 1 } else { state.added.treeBlobs += 1 }
         }
-        if isFull(pack) { try store(&pack, isFull: true, &tools) }
+        return filled
     }
 
-    private func isFull(_ pack: borrowing PackBuilder) -> Bool {
-        pack.size >= packSize || pack.blobs.count >= PackHeader.blobLimit
-    }
-
-    private func move(
-        _ pack: inout PackBuilder, into other: inout PackBuilder, _ tools: inout PackingTools
-    ) throws {
-        if pack.isEmpty { return }
-        if pack.size + other.size > packSize || pack.blobs.count + other.blobs.count > PackHeader.blobLimit {
-            try store(&other, isFull: false, &tools)
+    /// Returns the pack if this has filled it.
+    private func add(
+        _ key: BlobKey, _ message: UnsafeRawBufferPointer, _ uncompressedLength: Int
+    ) throws -> OpenPack? {
+        while true {
+            let pack = try openPack(of: key.type)
+            let outcome: OpenPack.Outcome
+            do throws(RepositoryWriteError) {
+                outcome = try pack.add(key, message, uncompressedLength: uncompressedLength)
+            } catch {
+                throw error.cause
+            }
+            switch outcome {
+            case .added: return nil
+            case .filled:
+                take(pack, key.type)
+                return pack
+            // Who has filled it takes it away.
+            case .closed: take(pack, key.type)
+            }
         }
-        other.take(&pack)
     }
 
-    private func store(_ pack: inout PackBuilder, isFull: Bool, _ tools: inout PackingTools) throws {
-        if pack.isEmpty { return }
-        let stored = try pack.finish(&tools, repository.configuration.version) { id, bytes in
-            try repository.create(.pack(id), bytes)
+    private func openPack(of type: BlobType) throws -> OpenPack {
+        try state.withLock { state in
+            if let pack = state.open[type] { return pack }
+            let pack = OpenPack(try repository.backend.upload(), limit: packSize)
+            state.open[type] = pack
+            return pack
+        }
+    }
+
+    private func take(_ pack: OpenPack, _ type: BlobType) {
+        state.withLock { state in
+            if state.open[type] === pack { state.open[type] = nil }
+        }
+    }
+
+    private func store(_ pack: OpenPack, isFull: Bool, _ tools: inout PackingTools) throws {
+        let stored: IndexedPack
+        do {
+            stored = try pack.finish(&tools, repository.configuration.version)
+        } catch {
+            pack.discard()
+            throw (error as? RepositoryWriteError)?.cause ?? error
         }
         let count = state.withLock { state in
             state.packs.append(stored)

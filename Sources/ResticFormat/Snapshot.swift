@@ -24,6 +24,10 @@ package struct Snapshot: Equatable, Sendable {
     package var original: SHA256Digest?
     package var programVersion = ""
     package var summary: Summary?
+    /// What this program records of a backup besides. Restic ignores it, and drops it where it writes a snapshot anew.
+    package var record: JSONValue?
+
+    private static let recordKey = "chastipi_backup"
 
     /// What a backup did, and how long it took.
     package struct Summary: Equatable, Sendable {
@@ -79,6 +83,7 @@ extension Snapshot {
         original = try json.id("original")
         programVersion = try json.string("program_version")
         if let value = json.value("summary") { summary = try Summary(SnapshotJSON(value)) }
+        record = json.value(Self.recordKey)
     }
 }
 
@@ -180,6 +185,10 @@ extension Snapshot {
         writer.id(",\"original\":", original)
         writer.text(",\"program_version\":", programVersion)
         if let summary { summary.write(to: &writer) }
+        if let record {
+            writer.literal(",\"chastipi_backup\":")
+            writer.append(record.encode(pretty: false))
+        }
         writer.literal("}")
         return Array(writer.bytes)
     }

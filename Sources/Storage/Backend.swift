@@ -79,11 +79,21 @@ package protocol Backend: Sendable {
     /// Throws `exists` where there is one already, which stays as it is; `denied`, `readOnly`, `noSpace`, `unavailable`, `other`.
     func create(_ key: ObjectKey, _ bytes: UnsafeRawBufferPointer) throws(StorageError)
 
+    /// Begins a pack whose bytes come one after the other. Throws as ``create(_:_:)``.
+    func upload() throws(StorageError) -> any ObjectUpload
+
+    /// Removes what uploads left that were cut off. Nobody else may be adding objects.
+    func removeLeftovers() throws(StorageError)
+
     /// Removes the objects, durably. An object that is not there counts as removed. Returns what failed; all others are removed.
     func remove(_ keys: [ObjectKey]) -> [ObjectKey: StorageError]
 }
 
 extension Backend {
+    package func upload() throws(StorageError) -> any ObjectUpload { BufferedUpload(self) }
+
+    package func removeLeftovers() throws(StorageError) {}
+
     /// All objects of `kind`.
     package func list(_ kind: ObjectKind) throws(StorageError) -> [ObjectInfo] {
         var objects: [ObjectInfo] = []

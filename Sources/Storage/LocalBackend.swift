@@ -1,5 +1,6 @@
 import Disk
 import Model
+import Synchronization
 
 /// Objects as files below a directory, as restic lays them out.
 ///
@@ -135,6 +136,43 @@ package final class LocalBackend: Backend {
         }
     }
 
+    package func upload() throws(StorageError) -> any ObjectUpload {
+        do throws(DiskError) {
+            let directory = try make(ObjectKind.pack.rawValue, in: root)
+            return try LocalUpload(
+                in: directory, mode: modes.file,
+                directory: { key throws(DiskError) in try self.makeDirectories(above: key) })
+        } catch {
+            throw Self.storageError(error, "create", "a pack")
+        }
+    }
+
+    package func removeLeftovers() throws(StorageError) {
+        do throws(DiskError) {
+            for kind in ObjectKind.allCases where kind != .configuration {
+                guard let directory = try directory([kind.rawValue]) else { continue }
+                try Self.removeLeftovers(in: directory)
+                for number in 0..<256 where kind == .pack {
+                    guard let below = try self.directory([kind.rawValue, Self.packDirectory(number)]) else { continue }
+                    try Self.removeLeftovers(in: below)
+                }
+            }
+        } catch {
+            throw Self.storageError(error, "remove", "what unfinished uploads left in \(place)")
+        }
+    }
+
+    /// Ours and restic's: `NAME-tmp-RANDOM`.
+    private static func removeLeftovers(in directory: Directory) throws(DiskError) {
+        var names: [[UInt8]] = []
+        try directory.list { name, _ in
+            if name.split(separator: UInt8(ascii: "-")).dropFirst().first?.elementsEqual("tmp".utf8) == true {
+                names.append(Array(name))
+            }
+        }
+        for name in names where try directory.status(of: name)?.kind == .file { try directory.unlink(name) }
+    }
+
     package func remove(_ keys: [ObjectKey]) -> [ObjectKey: StorageError] {
         var failures: [ObjectKey: StorageError] = [:]
         for (directories, keys) in Dictionary(grouping: keys, by: \.directories) {
@@ -219,7 +257,7 @@ package final class LocalBackend: Backend {
         DiskError(.notFound, operation, key.path, because: "it does not exist")
     }
 
-    private static func storageError(_ error: any Error, _ operation: String, _ subject: String) -> StorageError {
+    static func storageError(_ error: any Error, _ operation: String, _ subject: String) -> StorageError {
         guard let error = error as? DiskError else {
             return StorageError(.other, operation, subject, because: "\(error)")
         }

@@ -37,7 +37,9 @@ package final class MemoryBackend: Backend {
         guard let offset = Int(exactly: offset), offset <= bytes.count, target.count <= bytes.count - offset else {
             throw StorageError(.tooShort, "read", "\(key)", because: "it has only \(bytes.count) bytes")
         }
-        target.copyBytes(from: bytes[offset..<offset + target.count])
+        bytes.withUnsafeBytes {
+            target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<offset + target.count]))
+        }
     }
 
     package func create(_ key: ObjectKey, _ bytes: UnsafeRawBufferPointer) throws(StorageError) {

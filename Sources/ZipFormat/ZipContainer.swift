@@ -25,7 +25,7 @@ package struct ZipContainer: Container {
 
     package var format: BackupFormat { .zip }
 
-    package func isTaken(_ name: BackupName) throws(DiskError) -> Bool {
+    package func isTaken(_ name: BackupName) throws -> Bool {
         try directory.status(of: fileName(name)) != nil
     }
 

@@ -7,7 +7,7 @@ import Workers
 /// What a zip holds, opened for reading: one of ours, one of the original tool, or one that anyone made of an app.
 package struct ZipContents: BackupContents {
     package let name: String
-    package let identity: FileIdentity
+    package let identity: FileIdentity?
     package let metadata: BackupMetadata
     package let manifest: Manifest?
     package let table: EntryTable
@@ -23,6 +23,7 @@ package struct ZipContents: BackupContents {
     let password: Password?
 
     package var isEncrypted: Bool { password != nil }
+    package var isRecorded: Bool { manifest != nil }
     package var format: BackupFormat { .zip }
 
     /// What is needed of the outside to make sense of a zip of others.

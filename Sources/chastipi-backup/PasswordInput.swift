@@ -7,6 +7,8 @@ final class PasswordInput: Sendable {
     static let variable = "CHASTIPI_BACKUP_PASSWORD_FILE"
 
     private let file: String?
+    /// The one that the options name.
+    private let named: String?
     private let stop: StopFlag
     private let progress: ProgressDisplay
     private let known = Mutex<Password?>(nil)
@@ -14,8 +16,9 @@ final class PasswordInput: Sendable {
     private static let limit = 4096
 
     /// `file`: by default the one that the environment names.
-    init(file: String?, stop: StopFlag, progress: ProgressDisplay) {
-        self.file = file ?? getenv(Self.variable).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+    init(file named: String?, stop: StopFlag, progress: ProgressDisplay) {
+        self.named = named
+        file = named ?? Environment.text(Self.variable)
         self.stop = stop
         self.progress = progress
     }
@@ -24,6 +27,18 @@ final class PasswordInput: Sendable {
         PasswordSource(
             toRead: { name in try self.password { try self.ask("Password of \(name): ").flatMap { Password($0) } } },
             toWrite: { isWanted in try self.password { isWanted ? try self.askTwice() : nil } })
+    }
+
+    var ofRepositories: RepositoryPasswords {
+        RepositoryPasswords(
+            named: named.map { .file($0) }, usual: { try Environment.repositoryPassword() },
+            ask: { question in
+                switch question {
+                case .opening(let place):
+                    try self.ask("Password of the repository \(place): ").flatMap { Password($0) }
+                case .new: try self.askTwice()
+                }
+            })
     }
 
     /// What is known already, else what the file has, else what is typed.

@@ -19,7 +19,7 @@ enum Program {
         var command: any ParsableCommand
         do {
             command = try RootCommand.parseAsRoot(arguments)
-            if command is RootCommand || command is ConfigVerbs {
+            if command is RootCommand || command is any VerbGroup {
                 // 'backup.sh $VERB' with an empty variable must not look like a success.
                 throw ValidationError("no verb is given")
             }
@@ -29,12 +29,12 @@ enum Program {
             return report(parsing: error, arguments)
         }
         guard let verb = command as? any Verb else { return ExitStatus.usage }
-        let session = Session(verb.options, passwordFile: verb.passwordFile)
+        let session = Session(verb.options)
         do {
             return Terminal.status(after: try verb.run(in: session))
         } catch {
             session.progress.clear()
-            return report(error, of: type(of: verb).configuration.commandName, session)
+            return report(error, of: type(of: verb).name, session)
         }
     }
 
@@ -50,9 +50,24 @@ enum Program {
     private static func unknownVerb(_ arguments: [String]) -> String? {
         guard let word = arguments.first, word != "help" else { return nil }
         if word.hasPrefix("-") { return answersAlone(word) ? nil : "no verb is given" }
-        let verbs = RootCommand.configuration.subcommands.compactMap { $0.configuration.commandName }
-        guard !verbs.contains(word) else { return nil }
-        return "there is no verb '\(printable(word.utf8.prefix(60)))'; the verbs are \(verbs.joined(separator: ", "))"
+        var group: any ParsableCommand.Type = RootCommand.self
+        var path: [String] = []
+        for word in arguments {
+            let verbs = group.configuration.subcommands
+            if verbs.isEmpty || word == "help" { return nil }
+            let names = verbs.compactMap { $0.configuration.commandName }.joined(separator: ", ")
+            if word.hasPrefix("-") {
+                if arguments.contains(where: answersAlone) { return nil }
+                return "no verb is given after '\(path.joined(separator: " "))'; the verbs are \(names)"
+            }
+            path.append(word)
+            guard let next = verbs.first(where: { $0.configuration.commandName == word }) else {
+                let shown = printable(path.joined(separator: " ").utf8.prefix(60))
+                return "there is no verb '\(shown)'; the verbs are \(names)"
+            }
+            group = next
+        }
+        return nil
     }
 
     /// Options that mean something without a verb.
@@ -132,26 +147,29 @@ struct RootCommand: ParsableCommand {
             and 'undo' takes it back.
 
             Exit statuses: 0 done; 1 failed, nothing was changed or it was taken back; 2 wrong usage; 3 done, but not \
-            everything could be read or kept; 4 the newest backup is older than --max-age; 10 no such backup; 11 locked by \
+            everything could be read or kept; 4 the newest backup is older than --max-age; 10 no such backup or repository; 11 locked by \
             another run; 12 wrong or missing password; 20 damage found; 129, 130, 143 interrupted.
             """,
         version: ToolVersion.text,
         subcommands: [
             CreateVerb.self, ZipVerb.self, AutoVerb.self, ListVerb.self, ShowVerb.self, VerifyVerb.self,
             RestoreVerb.self, UndoVerb.self, RecoverVerb.self, DeleteVerb.self, PruneVerb.self, CopyVerb.self,
-            DiffVerb.self, StatusVerb.self, DoctorVerb.self, ConfigVerbs.self,
+            DiffVerb.self, StatusVerb.self, DoctorVerb.self, RepositoryVerbs.self, ConfigVerbs.self,
         ])
 }
 
 /// One verb of the command line.
 protocol Verb: ParsableCommand {
     var options: SharedOptions { get }
-    /// The file that has the password, if one was named.
-    var passwordFile: String? { get }
     /// Returns the exit status.
     func run(in session: Session) throws -> Int32
+    /// As documents call it, with the words before it.
+    static var name: String? { get }
 }
 
 extension Verb {
-    var passwordFile: String? { nil }
+    static var name: String? { configuration.commandName }
 }
+
+/// Verbs below a common word, which is none itself.
+protocol VerbGroup: ParsableCommand {}

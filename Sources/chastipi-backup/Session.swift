@@ -9,21 +9,24 @@ final class Session: Sendable {
     let progress: ProgressDisplay
     let run: RunContext
 
-    init(_ options: SharedOptions, passwordFile: String?) {
+    init(_ options: SharedOptions) {
         self.options = options
         let progress = ProgressDisplay(isQuiet: options.quiet, isVerbose: options.verbose, isJSON: options.json)
         self.progress = progress
         let stop = StopFlag()
         Signals.pass(to: stop)
+        let passwords = PasswordInput(file: options.passwordFile, stop: stop, progress: progress)
         run = RunContext(
             clock: SystemClock.clock, random: SystemRandom.bytes, stop: stop, threads: SystemClock.cores,
-            passwords: PasswordInput(file: passwordFile, stop: stop, progress: progress).source,
+            passwords: passwords.source, repositoryPasswords: passwords.ofRepositories,
             report: { progress.show($0) })
     }
 
-    func manager() throws -> BackupManager {
+    /// `repository`: instead of the one that the options name.
+    func manager(repository: String? = nil) throws -> BackupManager {
         try BackupManager(
-            app: try options.appPath(), backupDirectory: options.backupDir, configurationFile: options.config, run: run)
+            app: try options.appPath(), backupDirectory: options.backupDir, configurationFile: options.config,
+            repository: repository ?? options.repository, patience: try options.patience(), run: run)
     }
 
     /// Prints a result, as a document or as text.

@@ -10,6 +10,23 @@ struct SharedOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Where the backups are (default: backups in the app).", valueName: "dir"))
     var backupDir: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "The repository to work on instead of that: its path, or its name in backup.yaml.", valueName: "repository")
+    )
+    var repository: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The file with the password of the repository, or of an encrypted zip (else it is asked for).",
+            valueName: "file"))
+    var passwordFile: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Wait so long for a repository's lock that another run holds, such as 90s or 10m.", valueName: "time"))
+    var retryLock: String?
+
     @Option(help: ArgumentHelp("The configuration (default: backup.yaml beside the backups).", valueName: "file"))
     var config: String?
 
@@ -24,11 +41,26 @@ struct SharedOptions: ParsableArguments {
 
     /// The app: as named, else where the program lies in an app's kit, else the working directory if it has backups.
     func appPath() throws -> String {
-        if let app { return app }
-        if let kit = Self.appOfKit() { return kit }
-        if access("backups", F_OK) == 0 { return "." }
+        if let known = knownApp() { return known }
         throw BackupError(
             .usage, "which app? The working directory has no backups/", advice: "Name the app with --app DIR")
+    }
+
+    /// For how many seconds a lock is tried for again.
+    func patience() throws -> Int {
+        guard let retryLock else { return 0 }
+        do throws(AgeError) {
+            return Int(try Age(retryLock).seconds)
+        } catch {
+            throw BackupError(.usage, "--retry-lock: \(error)")
+        }
+    }
+
+    /// The same; nil where there is none.
+    func knownApp() -> String? {
+        if let app { return app }
+        if let kit = Self.appOfKit() { return kit }
+        return access("backups", F_OK) == 0 ? "." : nil
     }
 
     /// `APP/backups/bin/chastipi-backup` and `APP/backups/chastipi-backup` belong to APP.
@@ -45,22 +77,12 @@ struct SharedOptions: ParsableArguments {
     }
 }
 
-/// For verbs that read backups.
-struct PasswordOptions: ParsableArguments {
-    @Option(
-        help: ArgumentHelp(
-            "The password of an encrypted zip is this file's first line (else it is asked for).", valueName: "file"))
-    var passwordFile: String?
-}
-
 /// For verbs that write backups.
 struct EncryptionOptions: ParsableArguments {
     @Flag(help: "Encrypt the zip, but for names and sizes; the password is asked for if no file has it.")
     var encrypt = false
 
-    @OptionGroup var password: PasswordOptions
-
-    var isWanted: Bool { encrypt || password.passwordFile != nil }
+    func isWanted(_ options: SharedOptions) -> Bool { encrypt || options.passwordFile != nil }
 }
 
 /// For verbs that change something.

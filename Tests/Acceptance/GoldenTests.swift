@@ -14,12 +14,19 @@ import Testing
         let app: TestApp
         private(set) var text = ""
 
-        mutating func run(_ arguments: String...) throws {
+        mutating func run(_ arguments: String...) throws { try run(arguments) }
+
+        mutating func run(_ arguments: [String]) throws {
             let answer = try Program.run(arguments + ["--app", app.path])
             text += "$ chastipi-backup \(arguments.joined(separator: " "))\n"
             text += answer.output
             if !answer.errors.isEmpty { text += "--- on standard error\n\(answer.errors)" }
             text += "--- status \(answer.status)\n\n"
+        }
+
+        /// Shows what stands in a file of the app.
+        mutating func add(file: String) throws {
+            text += "$ cat \(file)\n\(try app.tree.read(file))\n"
         }
 
         /// Without what differs from run to run and from one computer to the next.
@@ -37,6 +44,11 @@ import Testing
                 (/milliseconds: \d+/, "milliseconds: N"),
                 (/restores\/[0-9a-f]{32} \(\d+ kB\)/, "restores/ID (N kB)"),
                 (/pid \d+/, "pid N"),
+                (/APP\/..\/repository-of-[^ :\n"]*/, "REPOSITORY"),
+                (/"user": ".*"/, "\"user\": \"USER\""),
+                (/on computer .*/, "on computer    HOST"),
+                (/\b[0-9a-f]{64}\b/, "ID"),
+                (/\b[0-9a-f]{8}\b/, "ID"),
             ]
             for (pattern, replacement) in parts { text = text.replacing(pattern, with: replacement) }
             return text
@@ -69,10 +81,11 @@ import Testing
         var transcript = Transcript(app: try makeApp())
         let verbs = [
             "create", "auto", "list", "show", "verify", "restore", "undo", "recover", "delete", "prune", "status",
-            "doctor", "config",
+            "doctor", "repository", "config",
         ]
         try transcript.run("--help")
         for verb in verbs { try transcript.run(verb, "--help") }
+        for words in ["init", "key", "unlock"] { try transcript.run("repository", words, "--help") }
         try expect(transcript, "help")
     }
 
@@ -146,6 +159,33 @@ import Testing
         try transcript.app.shell("printf 'retention:\\n  dayly: 7\\n' > backups/backup.yaml; ls")
         try transcript.run("prune")
         try expect(transcript, "keeping")
+    }
+
+    @Test func repositories() throws {
+        var transcript = Transcript(app: try makeApp())
+        let app = transcript.app
+        let place = app.path + "/../repository-of-\(URL(filePath: app.path).lastPathComponent)"
+        defer { try? FileManager.default.removeItem(atPath: place) }
+        try app.shell(
+            "echo secret > password; echo other > second; echo wrong > wrong; chmod 600 password second wrong")
+        func run(_ arguments: String...) throws {
+            try transcript.run(arguments + ["--repository", place, "--password-file", app.path + "/password"])
+        }
+        try run("list")
+        try run("repository", "init", "--emergency-kit", app.path + "/kit")
+        try run("repository", "init", "--json")
+        try transcript.add(file: "kit")
+        try run("repository", "key", "add", "--new-password-file", app.path + "/second")
+        try run("repository", "key", "list", "--json")
+        try run("repository", "unlock")
+        try run("repository", "unlock", "--json")
+        try transcript.run("repository", "key", "list", "--repository", place, "--password-file", app.path + "/wrong")
+        try transcript.run("repository", "key", "list", "--repository", "rest:host", "--json")
+        try transcript.run("repository", "key", "list")
+        try transcript.run("repository", "key")
+        try transcript.run("repository", "key", "ad")
+        try transcript.run("repository", "chek")
+        try expect(transcript, "repositories")
     }
 
     @Test func errors() throws {

@@ -47,8 +47,8 @@ final class BackupFixture {
         return SourcePlan(
             source: source.directory, taking: &table, skipped: skipped,
             parent: .init(
-                name: name, directory: contents.directory, manifest: manifest,
-                seen: try container.seen(name, manifest)), isFull: isFull, reading: reading)
+                name: name, manifest.table, in: .folder(contents.directory, held: manifest.held),
+                evidence: try container.seen(name, manifest).map { .seen($0) }), isFull: isFull, reading: reading)
     }
 
     @discardableResult

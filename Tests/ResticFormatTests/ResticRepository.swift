@@ -26,10 +26,12 @@ final class ResticRepository: Sendable {
 
     /// Runs restic, which must succeed.
     @discardableResult
-    func restic(_ arguments: [String], in directory: String? = nil, zone: String = "UTC") throws -> ToolRun {
+    func restic(
+        _ arguments: [String], in directory: String? = nil, zone: String = "UTC", password: String = password
+    ) throws -> ToolRun {
         let run = try ToolRun.run(
             "restic", ["--repo", path, "--no-cache"] + arguments, in: directory,
-            environment: ["RESTIC_PASSWORD": Self.password, "TZ": zone, "GOGC": "50"])
+            environment: ["RESTIC_PASSWORD": password, "TZ": zone, "GOGC": "50"])
         guard run.status == 0 else {
             throw ResticFailure(text: String(decoding: run.errors + run.output, as: UTF8.self), arguments: arguments)
         }

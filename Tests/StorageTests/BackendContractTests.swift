@@ -25,6 +25,9 @@ import Workers
             let tree = try TemporaryTree()
             return (try LocalBackend(path: tree.path), tree)
         },
+        Subject(testDescription: "without a fault") {
+            (FaultyBackend(MemoryBackend(pageSize: 7), counting: .all), nil)
+        },
     ]
 
     static let kinds = ObjectKind.allCases.filter { $0 != .configuration }

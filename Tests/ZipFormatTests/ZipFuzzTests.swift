@@ -29,7 +29,7 @@ private let fuzzSeconds = ProcessInfo.processInfo.environment["CHASTIPI_FUZZ_SEC
         let end = Date(timeIntervalSinceNow: Double(fuzzSeconds))
         var (count, passed) = (0, 0)
         while Date() < end {
-            let bytes = Self.changed(random.pick(seeds), others: seeds, &random)
+            let bytes = Mutation.changed(random.pick(seeds), others: seeds, &random)
             if let file = ProcessInfo.processInfo.environment["CHASTIPI_FUZZ_LAST"] {
                 try Data(bytes).write(to: URL(filePath: file))
             }
@@ -41,36 +41,5 @@ private let fuzzSeconds = ProcessInfo.processInfo.environment["CHASTIPI_FUZZ_SEC
             count += 1
         }
         print("\(count) zips of \(seeds.count) seeds, \(passed) of which were read")
-    }
-
-    private static let odd: [UInt32] = [0, 1, 0xff, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, 0xffff_ffff]
-
-    private static func changed(_ seed: [UInt8], others: [[UInt8]], _ random: inout SeededRandom) -> [UInt8] {
-        var bytes = seed
-        for _ in 0..<Int.random(in: 1...4, using: &random) where !bytes.isEmpty {
-            let at = Int.random(in: bytes.indices, using: &random)
-            let length = Int.random(in: 1...min(64, bytes.count - at), using: &random)
-            switch Int.random(in: 0..<8, using: &random) {
-            case 0: bytes[at] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-            case 1: bytes[at] = UInt8.random(in: 0...255, using: &random)
-            case 2, 3:
-                // A number of a header, most likely at the end of the file.
-                let near = random.once(in: 2) ? max(0, bytes.count - 1 - at % 200) : at
-                let number = random.pick(odd)
-                for place in 0..<random.pick([2, 4, 8]) where near + place < bytes.count {
-                    bytes[near + place] = place < 4 ? UInt8(truncatingIfNeeded: number >> (8 * UInt32(place))) : 0xff
-                }
-            case 4: bytes.removeSubrange(at..<at + length)
-            case 5: bytes.insert(contentsOf: bytes[at..<at + length], at: at)
-            case 6: bytes.removeLast(length)
-            default:
-                let other = random.pick(others)
-                if other.isEmpty { continue }
-                let from = Int.random(in: other.indices, using: &random)
-                let part = other[from..<min(other.count, from + length)]
-                bytes.replaceSubrange(at..<min(bytes.count, at + part.count), with: part)
-            }
-        }
-        return bytes
     }
 }

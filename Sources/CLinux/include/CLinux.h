@@ -104,6 +104,13 @@ int linux_reflink(int to_fd, int from_fd);
 // later or more, ends the process at once with status 128 + number. Ignores PIPE.
 void linux_catch_signals(int fd);
 int linux_pipe(int fds[2]);
+// Begins (1) or ends (-1) a time in which a HUP does nothing, whatever it does otherwise; such times may overlap.
+void linux_hold_hangups(int change);
+
+// ---- other programs ----
+// Starts a program with these words (NULL at the end), looked for in PATH unless there is a slash in the first. Its standard output
+// is `output`; the rest, and the environment, is ours. Returns its process number.
+int linux_start_program(const char *const *words, int output);
 
 // ---- constants of the kernel that Swift's modules lack ----
 extern const int linux_O_PATH;

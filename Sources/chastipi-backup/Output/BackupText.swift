@@ -15,7 +15,7 @@ extension Backup {
         switch origin {
         case .ours: break
         case .original: words.append("original")
-        case .plain: words.append("plain zip")
+        case .plain: words.append(format == .repository ? "by restic" : "plain zip")
         }
         if trigger == .preRestore { words.append("safety backup") }
         return words.isEmpty ? "not verified" : words.joined(separator: ", ")

@@ -2,7 +2,7 @@ import ArgumentParser
 import ChastiPiBackup
 import Model
 
-struct ConfigVerbs: ParsableCommand {
+struct ConfigVerbs: VerbGroup {
     static let configuration = CommandConfiguration(
         commandName: "config", abstract: "Write or show the configuration.",
         subcommands: [ConfigInitVerb.self, ConfigShowVerb.self])
@@ -64,7 +64,37 @@ struct ConfigShowVerb: Verb {
         lines.append("full read (\(configuration.fullReadDays.origin)): \(days)")
         let kept = configuration.retention.value.map { "\($0)" } ?? "everything"
         lines.append("retention (\(configuration.retention.origin)): \(kept)")
+        if !configuration.repositories.value.isEmpty {
+            lines.append("repositories (\(configuration.repositories.origin)):")
+            lines += configuration.repositories.value.map { place in
+                let password = place.password.map { ", password from \(text($0))" } ?? ""
+                return "  \(place.name ?? ""): \(place.shownPath)\(password) (\(place.origin ?? ""))"
+            }
+        }
         return lines
+    }
+
+    private func text(_ origin: PasswordOrigin) -> String {
+        switch origin {
+        case .file(let path): "the file \(printable(path.utf8))"
+        // Its arguments may be secret.
+        case .command(let words): "the command '\(printable((words.first ?? "").utf8))'"
+        case .known: "the program"
+        }
+    }
+
+    private func members(_ place: RepositoryPlace) -> JSONOutput {
+        var (file, command) = (JSONOutput.null, JSONOutput.null)
+        switch place.password {
+        case .file(let path): file = .string(path)
+        case .command(let words): command = .string(words.first ?? "")
+        case .known, nil: break
+        }
+        return .object([
+            ("name", place.name.map { .string($0) } ?? .null), ("location", .string(place.path)),
+            ("password_file", file), ("password_program", command),
+            ("origin", place.origin.map { .string($0) } ?? .null),
+        ])
     }
 
     private func members(_ configuration: Configuration) -> [(String, JSONOutput)] {
@@ -98,6 +128,7 @@ struct ConfigShowVerb: Verb {
                 origin(
                     configuration.retention.value.map { .string("\($0)") } ?? .null, configuration.retention.origin)
             ),
+            ("repositories", .array(configuration.repositories.value.map { members($0) })),
         ]
     }
 }

@@ -27,13 +27,11 @@ struct CopyVerb: Verb {
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: SharedOptions
 
-    var passwordFile: String? { encryption.password.passwordFile }
-
     func run(in session: Session) throws -> Int32 {
         var request = CopyRequest(backups, to: to)
         request.trusts = trust
         // A file may be the password of what is copied to a folder.
-        request.encrypts = encryption.encrypt || to == .zip && encryption.isWanted
+        request.encrypts = encryption.encrypt || to == .zip && encryption.isWanted(options)
         if let name {
             do throws(BackupNameError) {
                 request.name = try BackupName(name)
@@ -80,10 +78,7 @@ struct DiffVerb: Verb {
     @Argument(help: ArgumentHelp("Another one (default: the app as it is).", valueName: "other"))
     var other: String?
 
-    @OptionGroup var password: PasswordOptions
     @OptionGroup var options: SharedOptions
-
-    var passwordFile: String? { password.passwordFile }
 
     func run(in session: Session) throws -> Int32 {
         let difference = try session.manager().compare(backup, with: other)

@@ -27,7 +27,9 @@ struct CreateOptions: ParsableArguments {
 
     @OptionGroup var encryption: EncryptionOptions
 
-    func request(named name: String?, trigger: BackupTrigger, format: BackupFormat?) throws -> CreateRequest {
+    func request(
+        named name: String?, trigger: BackupTrigger, format: BackupFormat?, _ options: SharedOptions
+    ) throws -> CreateRequest {
         var request = CreateRequest()
         if let name {
             do throws(BackupNameError) {
@@ -45,7 +47,7 @@ struct CreateOptions: ParsableArguments {
         request.tags = tag
         request.isFull = full
         request.verifies = verify
-        request.encrypts = encryption.isWanted
+        request.encrypts = encryption.isWanted(options)
         return request
     }
 }
@@ -56,18 +58,16 @@ struct CreateVerb: Verb {
     @Option(help: ArgumentHelp("The backup's name (default: chastipi_backup_YYYYMMDD_HHMMSS).", valueName: "name"))
     var name: String?
 
-    @Option(help: ArgumentHelp("folder or zip (default: as configured, else folder).", valueName: "format"))
+    @Option(help: ArgumentHelp("folder, zip or repository (default: as configured, else folder).", valueName: "format"))
     var format: BackupFormat?
 
     @OptionGroup var what: CreateOptions
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: SharedOptions
 
-    var passwordFile: String? { what.encryption.password.passwordFile }
-
     func run(in session: Session) throws -> Int32 {
         try Creation(session: session, isDryRun: change.dryRun)
-            .run(try what.request(named: name, trigger: .manual, format: format), command: "create")
+            .run(try what.request(named: name, trigger: .manual, format: format, options), command: "create")
     }
 }
 
@@ -82,11 +82,9 @@ struct ZipVerb: Verb {
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: SharedOptions
 
-    var passwordFile: String? { what.encryption.password.passwordFile }
-
     func run(in session: Session) throws -> Int32 {
         try Creation(session: session, isDryRun: change.dryRun)
-            .run(try what.request(named: name, trigger: .manual, format: .zip), command: "zip")
+            .run(try what.request(named: name, trigger: .manual, format: .zip, options), command: "zip")
     }
 }
 
@@ -96,18 +94,16 @@ struct AutoVerb: Verb {
     static let configuration = CommandConfiguration(
         commandName: "auto", abstract: "Make a backup before an update, named auto_backup_YYYYMMDD_HHMMSS.")
 
-    @Option(help: ArgumentHelp("folder or zip (default: as configured, else folder).", valueName: "format"))
+    @Option(help: ArgumentHelp("folder, zip or repository (default: as configured, else folder).", valueName: "format"))
     var format: BackupFormat?
 
     @OptionGroup var what: CreateOptions
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: SharedOptions
 
-    var passwordFile: String? { what.encryption.password.passwordFile }
-
     func run(in session: Session) throws -> Int32 {
         try Creation(session: session, isDryRun: change.dryRun)
-            .run(try what.request(named: nil, trigger: .auto, format: format), command: "auto")
+            .run(try what.request(named: nil, trigger: .auto, format: format, options), command: "auto")
     }
 }
 
@@ -117,7 +113,9 @@ private struct Creation {
     let isDryRun: Bool
 
     func run(_ request: CreateRequest, command: String) throws -> Int32 {
-        let manager = try session.manager()
+        // Only who asks for a repository is asked which: no backup goes elsewhere because of a variable.
+        let isOpen = request.format == .repository && session.options.repository == nil
+        let manager = try session.manager(repository: isOpen ? try Environment.repository() : nil)
         let began = session.run.clock.monotonic()
         let result = isDryRun ? try manager.previewCreate(request) : try manager.create(request)
         let seconds = Double(session.run.clock.monotonic() - began) / 1e9

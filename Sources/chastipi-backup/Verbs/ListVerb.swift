@@ -58,10 +58,7 @@ struct ShowVerb: Verb {
     @Flag(help: "List every entry.")
     var files = false
 
-    @OptionGroup var password: PasswordOptions
     @OptionGroup var options: SharedOptions
-
-    var passwordFile: String? { password.passwordFile }
 
     func run(in session: Session) throws -> Int32 {
         let details = try session.manager().show(backup, withEntries: files)

@@ -35,10 +35,7 @@ struct RestoreVerb: Verb {
     var live = false
 
     @OptionGroup var change: ChangeOptions
-    @OptionGroup var password: PasswordOptions
     @OptionGroup var options: SharedOptions
-
-    var passwordFile: String? { password.passwordFile }
 
     func run(in session: Session) throws -> Int32 {
         var request = RestoreRequest(backup: backup)

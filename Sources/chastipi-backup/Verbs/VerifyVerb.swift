@@ -19,10 +19,7 @@ struct VerifyVerb: Verb {
     @Flag(help: "Have SQLite look through every database, in a copy in TMPDIR.")
     var deep = false
 
-    @OptionGroup var password: PasswordOptions
     @OptionGroup var options: SharedOptions
-
-    var passwordFile: String? { password.passwordFile }
 
     func run(in session: Session) throws -> Int32 {
         var request = VerifyRequest()

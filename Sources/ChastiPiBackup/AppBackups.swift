@@ -2,20 +2,24 @@ import Containers
 import Disk
 import FolderFormat
 import Model
+import ResticFormat
 import Workers
 import ZipFormat
 
-/// The backups of one backup directory, in whatever format: the one place that names the formats.
-struct LocalBackups: Sendable {
+/// The backups of one backup directory, or those of a repository: the one place that names the formats.
+struct AppBackups: Sendable {
+    /// Where local ones lie, and what is known of others.
     let place: BackupDirectory
     /// What shares files with the backup before.
     typealias Folders = FolderContainer
     /// Folders alone share files with the backup before.
     let folders: FolderContainer
+    /// If they are those of a repository.
+    let repository: RepositoryContainer?
     private let containers: [any Container]
     private let run: RunContext
 
-    /// `isItem`: see ``ZipContents/Surroundings``.
+    /// Those in `directory`.
     init(
         _ directory: Directory, isItem: @escaping @Sendable (EntryPath) -> Bool, pool: ThreadPool, in run: RunContext
     ) {
@@ -23,11 +27,31 @@ struct LocalBackups: Sendable {
         folders = FolderContainer(place, pool: pool, in: run)
         let surroundings = ZipContents.Surroundings(in: run, isItem: isItem)
         containers = [folders, ZipContainer(place, surroundings, pool: pool, in: run)]
+        repository = nil
+        self.run = run
+    }
+
+    /// Those of a repository; what must be known beside them lies in `directory`.
+    init(_ repository: RepositoryContainer, beside directory: Directory, pool: ThreadPool, in run: RunContext) {
+        place = BackupDirectory(directory, in: run)
+        folders = FolderContainer(place, pool: pool, in: run)
+        containers = [repository]
+        self.repository = repository
         self.run = run
     }
 
     func container(for format: BackupFormat) -> any Container {
-        containers.first { $0.format == format } ?? folders
+        containers.first { $0.format == format } ?? repository ?? folders
+    }
+
+    /// Whether the name of a new backup is taken, in any of the formats.
+    func isTaken(_ name: BackupName) throws -> Bool {
+        try repository?.isTaken(name) ?? place.isTaken(name)
+    }
+
+    func checkFree(_ name: BackupName) throws {
+        guard try isTaken(name) else { return }
+        throw BackupError(.nameTaken, "there is a backup '\(name)' already", advice: "Choose another --name")
     }
 
     /// All backups of all formats; content is not read, sizes are not measured.
@@ -38,7 +62,21 @@ struct LocalBackups: Sendable {
             all.backups += listing.backups
             all.foreign += listing.foreign
         }
+        if repository != nil, let state = try place.state() { recall(&all.backups, state) }
         return all
+    }
+
+    /// What verifications of a repository's backups found is known here, not there.
+    private func recall(_ backups: inout [Backup], _ state: StateFolder) {
+        for index in backups.indices {
+            let file = backups[index].format.fileName(of: backups[index].name)
+            guard let record = state.verification(file), record.seal == backups[index].seal else { continue }
+            if let damage = record.damage {
+                backups[index].state = .damaged(damage)
+            } else if record.percent >= 100 {
+                backups[index].state = .verified(record.time.moment)
+            }
+        }
     }
 
     /// Fills in what deleting each alone would free. Returns what all occupy together.
@@ -55,10 +93,15 @@ struct LocalBackups: Sendable {
     }
 
     func remove(_ backup: Backup) throws { try container(for: backup.format).remove(backup.name) }
+
+    /// Frees what removed backups alone needed.
+    func reclaim() throws {
+        for container in containers { try container.reclaim() }
+    }
 }
 
 // Finding one.
-extension LocalBackups {
+extension AppBackups {
     /// The backup behind `NAME`, `FORMAT:NAME` or `latest`.
     func find(_ text: String) throws -> (name: BackupName, container: any Container) {
         if text == "latest" {
@@ -68,21 +111,24 @@ extension LocalBackups {
         if let name = try zipName(text) { return (name, container(for: .zip)) }
         let form = BackupFormat.allCases.first { text.hasPrefix("\($0.rawValue):") }
         let plain = form.map { String(text.dropFirst($0.rawValue.count + 1)) } ?? text
-        let name: BackupName
-        do throws(BackupNameError) { name = try BackupName(plain) } catch { throw BackupError.noBackup(text) }
-        let found = try containers.filter { try (form == nil || $0.format == form) && $0.isTaken(name) }
+        var found: [(name: BackupName, container: any Container)] = []
+        for container in containers where form == nil || container.format == form {
+            if let name = try container.name(of: plain) { found.append((name, container)) }
+        }
         guard let first = found.first else { throw BackupError.noBackup(text) }
         guard found.count == 1 else {
-            let forms = found.map { "'\($0.format.rawValue):\(name)'" }.joined(separator: " and ")
+            let forms = found.map { "'\($0.container.format.rawValue):\($0.name)'" }.joined(separator: " and ")
             throw BackupError(
-                .usage, "there are \(found.count) backups named '\(name)'", advice: "Say which: \(forms)")
+                .usage, "there are \(found.count) backups named '\(plain)'", advice: "Say which: \(forms)")
         }
-        return (name, first)
+        return first
     }
 
     /// `NAME.zip` is a file that the user sees; unless a folder is called that.
     private func zipName(_ text: String) throws -> BackupName? {
-        guard text.hasSuffix(".zip"), try place.directory.status(of: text.utf8)?.kind == .file else { return nil }
+        guard repository == nil, text.hasSuffix(".zip"), try place.directory.status(of: text.utf8)?.kind == .file else {
+            return nil
+        }
         do throws(BackupNameError) { return try BackupName(String(text.dropLast(4))) } catch { return nil }
     }
 
@@ -90,7 +136,7 @@ extension LocalBackups {
     ///
     /// One from the future only if there is no other: a run with a wrong date must not make its backup the newest for ever.
     func newestComplete(of backups: [Backup]) -> Backup? {
-        let candidates = backups.filter { backup in
+        let candidates = ofThisApp(backups).filter { backup in
             if case .damaged = backup.state { return false }
             return !backup.isIncomplete && backup.trigger != .preRestore
         }
@@ -99,8 +145,23 @@ extension LocalBackups {
         return (past.isEmpty ? candidates : past).max { $0.isOlder(than: $1) }
     }
 
+    /// Those of this app, where a repository holds those of several; or all, where it holds those of one other: after a
+    /// disaster the machine has another name.
+    func ofThisApp(_ backups: [Backup]) -> [Backup] {
+        guard let repository else { return backups }
+        let own = backups.filter { $0.source == repository.ownSource }
+        if !own.isEmpty { return own }
+        return Set(backups.map(\.source)).count == 1 ? backups : []
+    }
+
     private func latest() throws -> Backup {
-        guard let newest = newestComplete(of: try backups().backups) else {
+        let all = try backups().backups
+        guard let newest = newestComplete(of: all) else {
+            if !all.isEmpty, ofThisApp(all).isEmpty {
+                throw BackupError(
+                    .notFound, "the repository has backups of several apps, and none of this one",
+                    advice: "'list' shows them; name one")
+            }
             throw BackupError(.notFound, "there is no complete, undamaged backup yet", advice: "'create' makes one")
         }
         return newest
@@ -143,14 +204,15 @@ struct FoundBackup {
     }
 }
 
-extension LocalBackups {
+extension AppBackups {
     /// Opens the backup that `text` names.
     func open(_ text: String) throws -> FoundBackup {
         let (name, container) = try find(text)
         let contents = try container.contents(of: name)
+        let isLocal = container.format != .repository
         return FoundBackup(
-            name: name.text, contents: contents, isTrusted: contents.manifest != nil,
-            place: (place.directory, container.format.fileName(of: name)))
+            name: name.text, contents: contents, isTrusted: contents.isRecorded || !isLocal,
+            place: isLocal ? (place.directory, container.format.fileName(of: name)) : nil)
     }
 
     /// Opens the backup at `path`, wherever it lies.

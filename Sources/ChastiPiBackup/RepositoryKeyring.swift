@@ -1,0 +1,74 @@
+import Disk
+import Model
+import ResticFormat
+
+/// A password of a repository, as far as everyone may know it.
+public struct RepositoryKey: Sendable {
+    /// 64 hexadecimal digits.
+    public let id: String
+    public let created: LocalTime
+    /// Who made it; safe to print.
+    public let user: String
+    public let host: String
+    /// Whether the repository was opened with it.
+    public let isInUse: Bool
+
+    init(_ stored: StoredKey) {
+        id = stored.id.hex
+        created = stored.created
+        user = printable(stored.userName.utf8)
+        host = printable(stored.hostName.utf8)
+        isInUse = stored.isInUse
+    }
+}
+
+// Several passwords may open a repository.
+extension RepositoryManager {
+    /// All of them, the oldest first, and what cannot be read.
+    public func keys() throws -> (keys: [RepositoryKey], findings: [Finding]) {
+        try BackupManager.reporting {
+            let (keys, findings) = try opening.open().storedKeys()
+            return (keys.map { RepositoryKey($0) }, findings)
+        }
+    }
+
+    /// Adds a password: the one in the file at `path`, or one that is asked for. Returns the new key's ID.
+    public func addKey(passwordFile path: String?) throws -> String {
+        // Opened before it is asked for another: whoever has not the first password need not type a second one.
+        let new = try newPassword(path)
+        return try locked(.shared, for: "key add") { try $0.addKey(new, .own, now: run.now()).hex }
+    }
+
+    /// Replaces the password that opens the repository for this run. Returns the IDs of the key that goes and of the new one.
+    public func changePassword(passwordFile path: String?) throws -> (old: String, new: String) {
+        let new = try newPassword(path)
+        return try locked(.exclusive, for: "key passwd") { repository in
+            (repository.keyID.hex, try repository.changePassword(to: new, .own, now: run.now()).hex)
+        }
+    }
+
+    /// Removes the key whose ID begins with `prefix`; not the one that has opened the repository. Returns its ID.
+    public func removeKey(_ prefix: String) throws -> String {
+        try locked(.exclusive, for: "key remove") { try $0.removeKey(prefix).hex }
+    }
+
+    private func newPassword(_ path: String?) throws -> Password {
+        try BackupManager.reporting {
+            _ = try opening.open()
+            if let path { return try RepositoryPasswordSearch(place: place, run: run).read(.file(path)) }
+            if let typed = try run.repositoryPasswords.ask(.new) { return typed }
+            throw BackupError(
+                .usage, "no new password was given, and there is no terminal to ask for it",
+                advice: "Name the file that has it with --new-password-file")
+        }
+    }
+}
+
+extension NewKey {
+    fileprivate static var own: NewKey {
+        var new = NewKey()
+        new.userName = OwnerNames.user(ProcessIdentity.user) ?? ""
+        new.hostName = HostName.current
+        return new
+    }
+}

@@ -1,0 +1,147 @@
+import Codec
+import Containers
+import Disk
+import Model
+import Workers
+
+/// Reads the trees of a snapshot: what the app's directory held, as a table in path order.
+struct SnapshotReading: Sendable {
+    private let repository: Repository
+    private let index: BlobIndex
+    private let surroundings: RepositoryContainer.Surroundings
+    private let pool: ThreadPool
+    private let run: RunContext
+
+    init(
+        _ repository: Repository, index: BlobIndex, _ surroundings: RepositoryContainer.Surroundings,
+        pool: ThreadPool, in run: RunContext
+    ) {
+        self.repository = repository
+        self.index = index
+        self.surroundings = surroundings
+        self.pool = pool
+        self.run = run
+    }
+
+    /// Throws ``FormatError`` where a tree is damaged.
+    func contents(of stored: Repository.StoredSnapshot, name: String) throws -> RepositoryContents {
+        let record = SnapshotRecord(of: stored)
+        let place = try record?.place ?? place(of: stored)
+        var tree = try tree(at: place, below: stored.snapshot.tree)
+        let metadata = record?.metadata ?? plainMetadata(stored, name, tree.table)
+        if let record { Self.mark(record.metadata.items, in: &tree.table) }
+        return RepositoryContents(
+            name: name, metadata: metadata, isRecorded: record != nil, snapshot: stored, tree: tree,
+            repository: repository, index: index)
+    }
+
+    // MARK: Where the app is
+
+    private func place(of stored: Repository.StoredSnapshot) throws -> SnapshotPlace {
+        if let place = SnapshotPlace(stored.snapshot.paths, within: surroundings.path) { return place }
+        return try SnapshotPlace(stored.snapshot.paths, isItem: surroundings.isItem) { components in
+            var coder = repository.coder()
+            guard let tree = try subtree(components, below: stored.snapshot.tree, &coder)?.subtree else { return nil }
+            return try repository.tree(tree, in: index, &coder).map(\.name)
+        }
+    }
+
+    /// The node at a path, but for a root without nodes of its own.
+    private func subtree(
+        _ components: [[UInt8]], below root: SHA256Digest, _ coder: inout RepositoryCoder
+    ) throws -> TreeNode? {
+        var node: TreeNode?
+        var tree: SHA256Digest? = root
+        for component in components {
+            guard let current = tree else { return nil }
+            node = try repository.tree(current, in: index, &coder).first { $0.name == component }
+            tree = node?.subtree
+        }
+        return node
+    }
+
+    private func tree(at place: SnapshotPlace, below root: SHA256Digest) throws -> SnapshotTree {
+        var coder = repository.coder()
+        var top = EntryRecord(kind: .directory, flags: .ancestor)
+        var extended: [ExtendedAttribute] = []
+        var tree = root
+        if !place.components.isEmpty {
+            guard let node = try subtree(place.components, below: root, &coder), let subtree = node.subtree else {
+                throw FormatError("it does not hold \(place.path)")
+            }
+            (top, extended, tree) = (EntryRecord(node), node.extended, subtree)
+        }
+        var loading = SnapshotTree.Loading(top, extended, tree)
+        while !loading.pending.isEmpty {
+            let pending = loading.pending
+            let coders = PerWorker(pool) { self.repository.coder() }
+            let listings = try pool.map(pending.count) { worker, number in
+                try run.stop.check()
+                return try coders.with(worker) { coder in
+                    try repository.withBlob(BlobKey(.tree, pending[number].tree), in: index, &coder) {
+                        try SnapshotTree.Listing($0)
+                    }
+                }
+            }
+            loading.absorb(listings)
+        }
+        return try loading.finish()
+    }
+
+    // MARK: What is known of it
+
+    /// Of a snapshot that others made, or wrote anew.
+    private func plainMetadata(
+        _ stored: Repository.StoredSnapshot, _ name: String, _ table: EntryTable
+    ) -> BackupMetadata {
+        var metadata = BackupMetadata(
+            backupName: name, time: stored.snapshot.time, items: table.children(of: 0).map { table.path(of: $0) },
+            excludedItems: stored.snapshot.excludes, details: nil)
+        metadata.format = .repository
+        return metadata
+    }
+
+    /// Directories that are only on the way to an item are marked as such.
+    private static func mark(_ items: [EntryPath], in table: inout EntryTable) {
+        if !items.contains(.root) { table[0].flags.insert(.ancestor) }
+        for item in items {
+            var above = item.parent
+            while let path = above, !path.isRoot {
+                if !items.contains(where: { path.isAtOrBelow($0) }), let index = table.index(of: path) {
+                    table[index].flags.insert(.ancestor)
+                }
+                above = path.parent
+            }
+        }
+        if items.contains(.root) { table[0].flags.remove(.ancestor) }
+    }
+}
+
+extension EntryRecord {
+    /// What a node says of its entry, but for name, target and extended attributes.
+    init(_ node: TreeNode) {
+        self.init(
+            kind: EntryKind(node.kind), mode: node.permissions, user: node.user, group: node.group,
+            size: node.kind == .file ? node.size : 0, modified: node.modified.moment)
+        device = node.device
+        inode = node.inode
+        changed = node.changed.moment
+        links = UInt32(clamping: max(1, node.links))
+    }
+}
+
+extension EntryKind {
+    fileprivate init(_ kind: TreeNode.Kind) {
+        self =
+            switch kind {
+            case .file: .file
+            case .directory: .directory
+            case .link: .link
+            case .fifo: .fifo
+            case .blockDevice: .blockDevice
+            case .characterDevice: .characterDevice
+            // Restic stores neither.
+            case .socket, .irregular: .socket
+            }
+    }
+}

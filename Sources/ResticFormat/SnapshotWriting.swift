@@ -1,0 +1,143 @@
+import Codec
+import Containers
+import Disk
+import Model
+import Storage
+import Workers
+
+extension RepositoryContainer {
+    package func write(_ plan: SourcePlan, as new: NewBackup, recording: Recording) throws -> CreatedBackup {
+        try mapped {
+            if try isTaken(new.name) {
+                throw BackupError(
+                    .nameTaken, "there is a backup '\(new.name)' already", advice: "Choose another --name")
+            }
+            let began = run.clock.monotonic()
+            let repository = try state.repository()
+            let index = try state.index()
+            let writer = RepositoryWriter(repository, index: index, on: pool)
+            do {
+                let created = try write(plan, as: new, recording, (repository, index, writer), since: began)
+                state.forget()
+                return created
+            } catch {
+                // Nobody can see it, but it takes room.
+                writer.discard()
+                state.forget()
+                throw error
+            }
+        }
+    }
+
+    private func write(
+        _ plan: SourcePlan, as new: NewBackup, _ recording: Recording,
+        _ target: (repository: Repository, index: BlobIndex, writer: RepositoryWriter), since began: UInt64
+    ) throws -> CreatedBackup {
+        let archive = SnapshotArchive(
+            plan: plan, writer: target.writer, repository: target.repository, index: target.index, pool: pool, run: run)
+        let written = try archive.write()
+        let root = try saveAncestors(of: written, target.writer)
+        run.report(.started(.syncing, entries: 0, bytes: 0))
+        try target.writer.finish()
+        try run.stop.check()
+        var metadata = BackupMetadata(
+            backupName: new.name.text, time: new.time, items: recording.items, excludedItems: recording.excludedItems,
+            details: recording.details)
+        metadata.format = .repository
+        fill(&metadata, from: written, as: new, plan, target.writer.added, since: began)
+        var snapshot = Snapshot(time: new.time, tree: root, paths: paths(of: recording.items))
+        if case .backup(let contents as RepositoryContents) = plan.parent?.store {
+            snapshot.parent = contents.snapshot.id
+        }
+        fill(&snapshot, metadata, written, target.writer.added, new)
+        let id = try target.writer.save(snapshot)
+        let backup = summary(of: .init(id: id, snapshot: snapshot), new.name)
+        return CreatedBackup(backup, metadata)
+    }
+
+    private func fill(
+        _ metadata: inout BackupMetadata, from written: SnapshotArchive.Written, as new: NewBackup, _ plan: SourcePlan,
+        _ added: RepositoryWriter.Added, since began: UInt64
+    ) {
+        guard var details = metadata.details else { return }
+        details.trigger = new.trigger
+        details.tags = new.tags
+        details.isFull = new.isFull
+        details.skipped = written.skipped.sorted { $0.path < $1.path }
+        details.count(written.table)
+        details.bytesWritten = UInt64(added.stored)
+        details.sharedFiles = written.sharedFiles
+        details.parent = written.sharedFiles > 0 ? plan.parent?.name.text : nil
+        details.milliseconds = (run.clock.monotonic() - began) / 1_000_000
+        metadata.details = details
+    }
+
+    private func fill(
+        _ snapshot: inout Snapshot, _ metadata: BackupMetadata, _ written: SnapshotArchive.Written,
+        _ added: RepositoryWriter.Added, _ new: NewBackup
+    ) {
+        snapshot.hostName = HostName.current
+        (snapshot.user, snapshot.group) = (ProcessIdentity.user, ProcessIdentity.group)
+        snapshot.userName = OwnerNames.user(snapshot.user) ?? ""
+        snapshot.tags = [SnapshotNames.tag(for: new.name)] + new.tags
+        snapshot.programVersion = "chastipi-backup \(metadata.details?.toolVersion ?? "")"
+        snapshot.record = metadata.json
+        var summary = Snapshot.Summary(start: new.time, end: run.now())
+        summary.files = written.changes.files
+        summary.directories = written.changes.directories
+        (summary.dataBlobs, summary.treeBlobs) = (UInt64(added.dataBlobs), UInt64(added.treeBlobs))
+        (summary.dataAdded, summary.dataAddedPacked) = (UInt64(added.content), UInt64(added.stored))
+        summary.totalFiles = UInt64(metadata.details?.files ?? 0)
+        summary.totalBytes = metadata.details?.bytes ?? 0
+        snapshot.summary = summary
+    }
+
+    // MARK: Above the app
+
+    /// Absolute paths, as restic has them; bytes that are not UTF-8 are lost, and stand in the tree.
+    private func paths(of items: [EntryPath]) -> [String] {
+        let items = items.isEmpty ? [EntryPath.root] : items
+        return items.map { item in
+            let path = surroundings.path + (item.isRoot ? [] : [UInt8(ascii: "/")] + item.bytes)
+            return String(decoding: path, as: UTF8.self)
+        }
+    }
+
+    /// The trees of the directories above the app, each with one node, as restic stores them. Returns the root's.
+    private func saveAncestors(of written: SnapshotArchive.Written, _ writer: RepositoryWriter) throws -> SHA256Digest {
+        let names = surroundings.path.split(separator: UInt8(ascii: "/")).map { Array($0) }
+        var directories = [surroundings.app]
+        for _ in names.dropFirst() { directories.append(try directories[directories.count - 1].directory("..".utf8)) }
+        directories.reverse()
+        var table = EntryTable(root: EntryRecord(kind: .directory))
+        var parent = 0
+        for (depth, name) in names.enumerated() {
+            let isApp = depth == names.count - 1
+            let extended =
+                isApp ? written.table.extended(of: 0) : try FileAttributes.extended(of: directories[depth].descriptor)
+            var record = try directories[depth].status().record
+            if isApp { record.take(written.table[0]) }
+            table.userNames[record.user] = OwnerNames.user(record.user)
+            table.groupNames[record.group] = OwnerNames.group(record.group)
+            parent = try name.withRawBytes { name throws(EntryTableError) in
+                try table.append(record, name: name, in: parent, extended: extended)
+            }
+        }
+        var maker = TreeMaker(run.clock)
+        var tree = written.tree
+        for index in stride(from: parent, to: 0, by: -1) {
+            tree = try maker.tree(of: index, table, subtree: tree) { try writer.save(.tree, $0, worker: 0).id }
+        }
+        return tree
+    }
+
+    // MARK: Removing
+
+    package func remove(_ name: BackupName) throws {
+        try mapped {
+            let stored = try snapshot(name)
+            try state.repository().backend.remove(.snapshot(stored.id))
+            state.forget()
+        }
+    }
+}
