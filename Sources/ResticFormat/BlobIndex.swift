@@ -33,6 +33,8 @@ package struct BlobIndex: Sendable {
     /// IDs by the numbers of packs.
     package private(set) var packs: [SHA256Digest] = []
     private var packTable = HashSlots()
+    /// The number of each pack's first entry.
+    private var firstEntries: [UInt32] = []
 
     package init() {}
 
@@ -44,27 +46,17 @@ package struct BlobIndex: Sendable {
 
     /// Whether the blob is in some pack.
     package func contains(_ key: BlobKey) -> Bool {
-        first(key) != nil
+        number(of: key) != nil
     }
 
     /// Somewhere where the blob is; nil if it is not in the repository.
     package func first(_ key: BlobKey) -> Location? {
-        var found: Location?
-        search(key) { entry in
-            found = location(entry)
-            return true
-        }
-        return found
+        number(of: key).map { location($0) }
     }
 
     /// Everywhere where the blob is.
     package func all(_ key: BlobKey) -> [Location] {
-        var found: [Location] = []
-        search(key) { entry in
-            found.append(location(entry))
-            return false
-        }
-        return found
+        numbers(of: key).map { location($0) }
     }
 
     /// Calls `body` with each copy of each blob.
@@ -77,7 +69,7 @@ package struct BlobIndex: Sendable {
     /// Bytes that the table takes.
     package var memory: Int {
         blocks.reduce(0) { $0 + $1.capacity * MemoryLayout<Entry>.stride } + table.memory + packTable.memory
-            + packs.capacity * MemoryLayout<SHA256Digest>.stride
+            + packs.capacity * MemoryLayout<SHA256Digest>.stride + firstEntries.capacity * 4
     }
 
     // MARK: Entries
@@ -90,11 +82,11 @@ package struct BlobIndex: Sendable {
         Location(pack: packs[Int(entry.pack & ~Entry.treeBit)], place: entry.place)
     }
 
-    /// Calls `body` with the entries of a blob until it returns true.
-    private func search(_ key: BlobKey, _ body: (Entry) -> Bool) {
+    /// Calls `body` with the entries of a blob and their numbers until it returns true.
+    private func search(_ key: BlobKey, _ body: (Int, Entry) -> Bool) {
         table.search(key.id) { number in
             let entry = entry(number)
-            return entry.id == key.id && entry.type == key.type && body(entry)
+            return entry.id == key.id && entry.type == key.type && body(number, entry)
         }
     }
 
@@ -103,7 +95,7 @@ package struct BlobIndex: Sendable {
             id: blob.key.id, pack: pack | (blob.key.type == .tree ? Entry.treeBit : 0), offset: blob.place.offset,
             length: blob.place.length, uncompressedLength: blob.place.uncompressedLength)
         var isKnown = false
-        search(blob.key) { other in
+        search(blob.key) { _, other in
             isKnown = other.pack == entry.pack && other.place == entry.place
             return isKnown
         }
@@ -121,62 +113,76 @@ package struct BlobIndex: Sendable {
     }
 
     private mutating func number(ofPack id: SHA256Digest) -> UInt32 {
-        var found: Int?
-        packTable.search(id) { number in
-            if packs[number] == id { found = number }
-            return found != nil
-        }
-        if let found { return UInt32(found) }
+        if let found = packNumber(of: id) { return UInt32(found) }
         precondition(packs.count < Int(Entry.treeBit), "more than 2³¹ packs")
         // Doubling would cost as much as half of them.
         if packs.count == packs.capacity { packs.reserveCapacity(packs.count + packs.count / 4 + 16) }
+        if firstEntries.count == firstEntries.capacity {
+            firstEntries.reserveCapacity(firstEntries.count + firstEntries.count / 4 + 16)
+        }
         packs.append(id)
+        firstEntries.append(UInt32(count))
         if packTable.isFull(packs.count) { packTable = HashSlots(count: packs.count) { packs[$0] } }
         packTable.insert(packs.count - 1, id)
         return UInt32(packs.count - 1)
     }
 }
 
-/// An open hash table of numbers, found by the IDs of what they number.
-private struct HashSlots: Sendable {
-    /// Numbers + 1; 0 where there is none. Its size is a power of two.
-    private var slots: [UInt32] = []
-
-    init() {}
-
-    /// A table twice as large as `count` numbers need, with all but the last of them.
-    init(count: Int, id: (Int) -> SHA256Digest) {
-        var size = 64
-        while size * 3 < count * 4 + 4 { size *= 2 }
-        slots = [UInt32](repeating: 0, count: size)
-        for number in 0..<count - 1 { insert(number, id(number)) }
-    }
-
-    /// Three quarters are used.
-    func isFull(_ count: Int) -> Bool { slots.count * 3 < count * 4 }
-
-    var memory: Int { slots.capacity * 4 }
-
-    mutating func insert(_ number: Int, _ id: SHA256Digest) {
-        var slot = start(id)
-        while slots[slot] != 0 { slot = (slot + 1) & (slots.count - 1) }
-        slots[slot] = UInt32(number + 1)
-    }
-
-    /// Calls `body` with the numbers that may be those of `id`, until it returns true.
-    @inline(__always)
-    func search(_ id: SHA256Digest, _ body: (Int) -> Bool) {
-        if slots.isEmpty { return }
-        var slot = start(id)
-        while slots[slot] != 0 {
-            if body(Int(slots[slot]) - 1) { return }
-            slot = (slot + 1) & (slots.count - 1)
+// Copies of blobs, and packs, by numbers that stay as they are while the index grows: what is to be noted of each fits into a bit.
+extension BlobIndex {
+    /// The number that stands for all copies of a blob, that of the first which was added; nil if it is not in the repository.
+    package func number(of key: BlobKey) -> Int? {
+        var found: Int?
+        search(key) { number, _ in
+            found = number
+            return true
         }
+        return found
     }
 
-    @inline(__always)
-    private func start(_ id: SHA256Digest) -> Int {
-        let word = id.withBytes { $0.loadUnaligned(as: UInt64.self) }
-        return Int(truncatingIfNeeded: word) & (slots.count - 1)
+    /// The numbers of all copies of a blob.
+    package func numbers(of key: BlobKey) -> [Int] {
+        var found: [Int] = []
+        search(key) { number, _ in
+            found.append(number)
+            return false
+        }
+        return found
+    }
+
+    package func key(_ number: Int) -> BlobKey {
+        let entry = entry(number)
+        return BlobKey(entry.type, entry.id)
+    }
+
+    package func location(_ number: Int) -> Location { location(entry(number)) }
+
+    package func place(_ number: Int) -> BlobPlace { entry(number).place }
+
+    /// The number of the pack where a copy is: an index into ``packs``.
+    package func packNumber(_ number: Int) -> Int { Int(entry(number).pack & ~Entry.treeBit) }
+
+    package func packNumber(of id: SHA256Digest) -> Int? {
+        var found: Int?
+        packTable.search(id) { number in
+            if packs[number] == id { found = number }
+            return found != nil
+        }
+        return found
+    }
+
+    /// The numbers of what is in a pack. Where index files contradict each other, they are what the first of them says.
+    package func entries(ofPack number: Int) -> Range<Int> {
+        let start = Int(firstEntries[number])
+        var end = start
+        while end < count, packNumber(end) == number { end += 1 }
+        return start..<end
+    }
+
+    /// What is in a pack, in the order of the index.
+    package func pack(_ number: Int) -> IndexedPack {
+        IndexedPack(
+            id: packs[number],
+            blobs: entries(ofPack: number).map { PackedBlob(key($0), place($0)) })
     }
 }

@@ -4,6 +4,15 @@ import Storage
 import Synchronization
 import Workers
 
+/// Whether a blob is stored compressed.
+enum BlobCompression {
+    case none
+    /// If that makes it smaller.
+    case ifSmaller
+    /// Also where it takes more: restic's prune stores trees anew that are not.
+    case always
+}
+
 /// A pack that workers fill together: blobs are stored and hashed as they come.
 ///
 /// Source: restic's design document, "Pack Format".
@@ -130,20 +139,23 @@ struct PackingTools: ~Copyable {
         self.compressor = compressor
     }
 
-    /// Compresses a blob, if asked for and if that makes it smaller, encrypts it, and decrypts it again to be checked. Calls `body`
-    /// with the message and the length of what is compressed in it, or 0.
+    /// Compresses a blob as asked for, encrypts it, and decrypts it again to be checked. Calls `body` with the message and the length of what is compressed in it, or 0.
     mutating func seal<R>(
-        _ key: BlobKey, _ content: UnsafeRawBufferPointer, isCompressed: Bool,
+        _ key: BlobKey, _ content: UnsafeRawBufferPointer, _ compression: BlobCompression,
         _ body: (UnsafeRawBufferPointer, Int) throws -> R
     ) throws -> R {
-        let room = content.count + MessageCipher.overhead
+        let most = compression == .always ? ZstdCompressor.bound(content.count) : content.count
+        let room = most + MessageCipher.overhead
         if memory.bytes.count < room { memory = Buffer(size: (room + room / 8 + 0xffff) & ~0xffff) }
         let target = MessageCipher.content(of: UnsafeMutableRawBufferPointer(rebasing: memory.bytes[..<room]))
         let compressed: Int? =
-            if isCompressed, !content.isEmpty {
-                compressor.compress(content, into: UnsafeMutableRawBufferPointer(rebasing: target.dropLast()))
-            } else {
-                nil
+            // A compressed blob without content cannot be told from a plain one.
+            switch content.isEmpty ? .none : compression {
+            case .none: nil
+            case .ifSmaller:
+                compressor.compress(
+                    content, into: UnsafeMutableRawBufferPointer(rebasing: target[..<max(0, content.count - 1)]))
+            case .always: compressor.compress(content, into: target)
             }
         if compressed == nil { target.copyMemory(from: content) }
         let length = (compressed ?? content.count) + MessageCipher.overhead

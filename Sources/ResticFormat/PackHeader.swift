@@ -23,6 +23,13 @@ package enum PackHeader {
 
     static func entrySize(isCompressed: Bool) -> Int { isCompressed ? compressedEntry : plainEntry }
 
+    /// Bytes of a pack that has these blobs and no others.
+    static func packSize(of blobs: [PackedBlob]) -> UInt64 {
+        blobs.reduce(UInt64(MessageCipher.overhead + lengthSize)) {
+            $0 + UInt64($1.place.length) + UInt64(entrySize($1.place))
+        }
+    }
+
     /// The list as it is encrypted.
     package static func encode(_ blobs: [PackedBlob]) -> [UInt8] {
         var bytes: [UInt8] = []
@@ -88,12 +95,33 @@ package enum PackHeader {
             let start = size - UInt64(lengthSize + length)
             bytes = try backend.read(.pack(pack), at: start, count: length)
         }
+        return try open(Array(bytes.suffix(length)), behind: size - UInt64(lengthSize + length), version, &cipher)
+    }
+
+    /// Reads the end of a pack, from behind its blobs, which take `size` bytes.
+    static func read(
+        end: UnsafeRawBufferPointer, behind size: UInt64, _ version: RepositoryConfiguration.Version,
+        _ cipher: inout MessageCipher
+    ) throws(FormatError) -> [PackedBlob] {
+        guard end.count >= lengthSize + MessageCipher.overhead else { throw FormatError("it has no header") }
+        let length = end.suffix(lengthSize).reversed().reduce(0) { $0 << 8 | Int($1) }
+        guard length == end.count - lengthSize else {
+            throw FormatError(
+                "its header says that it has \(length) bytes, and there are \(end.count - lengthSize)")
+        }
+        return try open(Array(end.dropLast(lengthSize)), behind: size, version, &cipher)
+    }
+
+    private static func open(
+        _ message: [UInt8], behind size: UInt64, _ version: RepositoryConfiguration.Version,
+        _ cipher: inout MessageCipher
+    ) throws(FormatError) -> [PackedBlob] {
         let header: [UInt8]
         do throws(MessageError) {
-            header = try cipher.open(Array(bytes.suffix(length)))
+            header = try cipher.open(message)
         } catch {
             throw FormatError("its header: \(error)")
         }
-        return try decode(header, size: size - UInt64(lengthSize + length), version)
+        return try decode(header, size: size, version)
     }
 }

@@ -113,11 +113,12 @@ extension Repository {
         let (snapshots, findings) = try documents(.snapshot, limit: Snapshot.sizeLimit, on: pool) { id, json in
             StoredSnapshot(id: id, snapshot: try Snapshot(json: json))
         }
-        let sorted = snapshots.sorted { a, b in
-            let (first, second) = (a.snapshot.time.moment, b.snapshot.time.moment)
-            return first == second ? a.id.hex < b.id.hex : first < second
-        }
-        return (sorted, findings)
+        return (snapshots.sorted { Self.isOlder($0, $1) }, findings)
+    }
+
+    static func isOlder(_ a: StoredSnapshot, _ b: StoredSnapshot) -> Bool {
+        let (first, second) = (a.snapshot.time.moment, b.snapshot.time.moment)
+        return first == second ? a.id.hex < b.id.hex : first < second
     }
 
     /// The index of all files, and what cannot be read.
@@ -138,26 +139,45 @@ extension Repository {
         _ kind: ObjectKind, limit: Int, on pool: ThreadPool,
         _ read: @escaping @Sendable (SHA256Digest, [UInt8]) throws -> R
     ) throws -> ([R], [Finding]) {
+        let (values, unreadable) = try readDocuments(kind, limit: limit, on: pool, read)
+        for document in unreadable where document.error is StorageError { throw document.error }
+        return (values, unreadable.map(\.finding))
+    }
+
+    /// Reads all documents of a kind, in the order of their names, and says which cannot be read.
+    ///
+    /// Throws `StorageError` where the place, and not an object, is to blame.
+    func readDocuments<R: Sendable>(
+        _ kind: ObjectKind, limit: Int, on pool: ThreadPool,
+        _ read: @escaping @Sendable (SHA256Digest, [UInt8]) throws -> R
+    ) throws -> ([R], [UnreadableDocument]) {
         let keys = try backend.list(kind).map(\.key).sorted { $0.fileName < $1.fileName }
         let coders = PerWorker(pool) { self.coder() }
-        let results = try pool.map(keys.count) { worker, number -> Result<R, FormatError> in
+        let results = try pool.map(keys.count) { worker, number -> Result<R, any Error> in
             let key = keys[number]
             do {
                 let json = try coders.with(worker) { try self.document(key, limit: limit, &$0) }
                 return .success(try read(key.id, json))
             } catch let error as FormatError {
                 return .failure(error)
+            } catch let error as StorageError where error.concernsObject {
+                return .failure(error)
             }
         }
-        var (values, findings): ([R], [Finding]) = ([], [])
+        var (values, unreadable): ([R], [UnreadableDocument]) = ([], [])
         for (key, result) in zip(keys, results) {
             switch result {
             case .success(let value): values.append(value)
-            case .failure(let error): findings.append(Finding(.damage, "\(key)", error.description))
+            case .failure(let error): unreadable.append(UnreadableDocument(key: key, error: error))
             }
         }
-        return (values, findings)
+        return (values, unreadable)
     }
+}
+
+extension StorageError {
+    /// Whether the object may be to blame, such as one on a bad sector, so that others can be read all the same.
+    var concernsObject: Bool { [.notFound, .tooShort, .invalid, .other].contains(code) }
 }
 
 // Blobs.
@@ -169,15 +189,25 @@ extension Repository {
         _ key: BlobKey, in index: BlobIndex, _ coder: inout RepositoryCoder,
         _ body: (UnsafeRawBufferPointer) throws -> R
     ) throws -> R {
+        var damaged: [Int] = []
+        return try withBlob(key, in: index, &coder, damaged: &damaged, body)
+    }
+
+    /// The same; adds to `damaged` the numbers of the copies that cannot be read.
+    func withBlob<R>(
+        _ key: BlobKey, in index: BlobIndex, _ coder: inout RepositoryCoder, damaged: inout [Int],
+        _ body: (UnsafeRawBufferPointer) throws -> R
+    ) throws -> R {
         var reason = "the index does not have it"
-        for location in index.all(key) {
+        for number in index.numbers(of: key) {
             do {
-                return try coder.readBlob(key, at: location, from: backend, body)
+                return try coder.readBlob(key, at: index.location(number), from: backend, body)
             } catch let error as FormatError {
                 reason = error.description
-            } catch let error as StorageError where [.notFound, .tooShort].contains(error.code) {
+            } catch let error as StorageError where error.concernsObject {
                 reason = error.description
             }
+            damaged.append(number)
         }
         throw FormatError("the \(key) cannot be read: \(reason)")
     }

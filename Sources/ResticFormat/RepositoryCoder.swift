@@ -77,7 +77,7 @@ package struct RepositoryCoder: ~Copyable {
     }
 
     /// The content of a blob that stands encrypted in `stored`, which is decrypted there.
-    private mutating func open(
+    mutating func open(
         _ stored: UnsafeMutableRawBufferPointer, _ key: BlobKey, _ place: BlobPlace
     ) throws(FormatError) -> UnsafeRawBufferPointer {
         var plain: UnsafeRawBufferPointer

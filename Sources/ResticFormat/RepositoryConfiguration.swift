@@ -51,6 +51,11 @@ package struct RepositoryConfiguration: Equatable, Sendable {
         others = json.objectValue?.filter { !Self.keys.contains($0.key) } ?? []
     }
 
+    /// Whether rustic was told that nothing may be removed.
+    package var isAppendOnly: Bool {
+        others.contains { $0.key == "append_only" && $0.value.boolValue == true }
+    }
+
     /// What is encrypted and stored.
     package var json: [UInt8] {
         var writer = CanonicalWriter(capacity: 256)

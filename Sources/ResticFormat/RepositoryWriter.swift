@@ -14,6 +14,8 @@ package final class RepositoryWriter: Sendable {
         case none
         /// A level of zstd; 3 is what restic calls `auto`.
         case zstd(Int32)
+        /// The same for data that gets no smaller, too, as restic does it. Else that is stored as it is.
+        case always(Int32)
     }
 
     /// What was added.
@@ -39,13 +41,10 @@ package final class RepositoryWriter: Sendable {
         var failure: (any Error)?
     }
 
-    /// Blobs in an index file, after which another one begins.
-    private static let indexBlobs = 50_000
-
     private let repository: Repository
     private let index: BlobIndex
     private let packSize: Int
-    private let compressesData: Bool
+    private let dataCompression: BlobCompression
     private let workers: PerWorker<PackingTools>
     private let state = Mutex(State())
 
@@ -61,8 +60,9 @@ package final class RepositoryWriter: Sendable {
         self.packSize = packSize
         let level: Int32
         switch compression {
-        case .none: (compressesData, level) = (false, 3)
-        case .zstd(let asked): (compressesData, level) = (repository.configuration.version == .two, asked)
+        case .none: (dataCompression, level) = (.none, 3)
+        case .zstd(let asked): (dataCompression, level) = (.ifSmaller, asked)
+        case .always(let asked): (dataCompression, level) = (.always, asked)
         }
         workers = PerWorker(pool) {
             PackingTools(coder: repository.coder(), compressor: ZstdCompressor(level: level))
@@ -89,6 +89,26 @@ package final class RepositoryWriter: Sendable {
         }
     }
 
+    /// Stores a blob that is in another pack of the same repository, as the message that it is there, unless it was stored already.
+    /// Returns whether the message is sound; else nothing was stored.
+    func move(_ blob: PackedBlob, message: UnsafeRawBufferPointer, worker: Int) throws -> Bool {
+        try unlessFailed(worker) { tools in
+            guard !index.contains(blob.key), state.withLock({ $0.pending.insert(blob.key).inserted }) else {
+                return true
+            }
+            do throws(FormatError) {
+                try tools.coder.verify(message, blob.key, blob.place)
+            } catch {
+                state.withLock { _ = $0.pending.remove(blob.key) }
+                return false
+            }
+            let filled = try addCounting(
+                blob.key, message, Int(blob.place.uncompressedLength), content: blob.place.contentLength)
+            if let filled { try store(filled, isFull: true, &tools) }
+            return true
+        }
+    }
+
     /// Stores all that is not stored yet, and indexes it. No worker may be at work.
     package func finish() throws {
         try unlessFailed(0) { tools in
@@ -103,7 +123,7 @@ package final class RepositoryWriter: Sendable {
     /// Makes what was added visible: everything that the snapshot names must be stored by ``finish()``.
     package func save(_ snapshot: Snapshot) throws -> SHA256Digest {
         try unlessFailed(0) { tools in
-            try saveDocument(snapshot.json, &tools) { .snapshot($0) }
+            try repository.store(snapshot.json, &tools) { .snapshot($0) }
         }
     }
 
@@ -131,18 +151,26 @@ package final class RepositoryWriter: Sendable {
     // MARK: Packs
 
     private func add(_ key: BlobKey, _ content: UnsafeRawBufferPointer, _ tools: inout PackingTools) throws {
-        let isCompressed = key.type == .tree ? repository.configuration.version == .two : compressesData
-        let filled = try tools.seal(key, content, isCompressed: isCompressed) { message, uncompressedLength in
-            let filled = try add(key, message, uncompressedLength)
-            let entry = PackHeader.entrySize(isCompressed: uncompressedLength > 0)
-            state.withLock { state in
-                state.added.content += content.count
-                state.added.stored += message.count + entry
-                if key.type == .data { state.added.dataBlobs += 1 } else { state.added.treeBlobs += 1 }
-            }
-            return filled
+        let isOld = repository.configuration.version == .one
+        let compression: BlobCompression = isOld ? .none : key.type == .tree ? .always : dataCompression
+        let filled = try tools.seal(key, content, compression) { message, uncompressedLength in
+            try addCounting(key, message, uncompressedLength, content: content.count)
         }
         if let filled { try store(filled, isFull: true, &tools) }
+    }
+
+    /// Returns the pack if this has filled it. `content`: the bytes of the blob.
+    private func addCounting(
+        _ key: BlobKey, _ message: UnsafeRawBufferPointer, _ uncompressedLength: Int, content: Int
+    ) throws -> OpenPack? {
+        let filled = try add(key, message, uncompressedLength)
+        let entry = PackHeader.entrySize(isCompressed: uncompressedLength > 0)
+        state.withLock { state in
+            state.added.content += content
+            state.added.stored += message.count + entry
+            if key.type == .data { state.added.dataBlobs += 1 } else { state.added.treeBlobs += 1 }
+        }
+        return filled
     }
 
     /// Returns the pack if this has filled it.
@@ -197,7 +225,7 @@ package final class RepositoryWriter: Sendable {
             if isFull { state.added.stored += MessageCipher.overhead + PackHeader.lengthSize }
             return state.blobs
         }
-        if count >= Self.indexBlobs { try saveIndex(atLeast: Self.indexBlobs, &tools) }
+        if count >= IndexFiles.fullFile { try saveIndex(atLeast: IndexFiles.fullFile, &tools) }
     }
 
     // MARK: Documents
@@ -210,29 +238,6 @@ package final class RepositoryWriter: Sendable {
             return state.packs
         }
         guard !packs.isEmpty else { return }
-        _ = try saveDocument(IndexFile.encode(packs), &tools) { .index($0) }
-    }
-
-    private func saveDocument(
-        _ json: [UInt8], _ tools: inout PackingTools, _ key: (SHA256Digest) -> ObjectKey
-    ) throws -> SHA256Digest {
-        let bytes = tools.coder.sealDocument(json, &tools.compressor)
-        guard try tools.coder.openDocument(bytes, limit: json.count) == json else {
-            throw FormatError("a new document is not what was put into it")
-        }
-        let id = SHA256.digest(of: bytes)
-        try bytes.withUnsafeBytes { try create(key(id), $0) }
-        return id
-    }
-
-    /// An object that is there already, named by its hash, is one that an earlier try has stored.
-    private func create(_ key: ObjectKey, _ bytes: UnsafeRawBufferPointer) throws {
-        do throws(StorageError) {
-            try repository.backend.create(key, bytes)
-        } catch {
-            guard error.code == .exists, try repository.backend.info(key).size == UInt64(bytes.count) else {
-                throw error
-            }
-        }
+        _ = try repository.store(IndexFile.encode(packs), &tools) { .index($0) }
     }
 }
