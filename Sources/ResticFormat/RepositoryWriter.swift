@@ -97,7 +97,8 @@ package final class RepositoryWriter: Sendable {
                 return true
             }
             do throws(FormatError) {
-                try tools.coder.verify(message, blob.key, blob.place)
+                try tools.coder.verify(
+                    message, blob.key, isCompressed: blob.place.isCompressed, contentLength: blob.place.contentLength)
             } catch {
                 state.withLock { _ = $0.pending.remove(blob.key) }
                 return false
