@@ -42,20 +42,23 @@ struct RepositoryPruneVerb: RepositoryVerb {
         func told(_ amount: RepositoryPrunePreview.Amount, _ word: String) -> String {
             "\(counted(amount.count, word)), \(ByteCount(amount.bytes))"
         }
+        let twice = preview.duplicates.count > 0 ? "; twice: \(told(preview.duplicates, "blob"))" : ""
         var lines = [
             "needed by \(counted(preview.snapshots, "backup")): \(told(preview.used, "blob"))",
-            "of no use: \(told(preview.unused, "blob")); twice: \(told(preview.duplicates, "blob"))",
+            "of no use: \(told(preview.unused, "blob"))\(twice)",
         ]
         if preview.isEmpty { return lines + ["nothing to do"] }
-        lines += [
-            "packs that stay: \(told(preview.kept, "pack"))",
-            "\(dryRun ? "to be stored anew" : "stored anew"): \(told(preview.repacked, "pack"))",
-            "\(dryRun ? "to be removed" : "removed"): \(told(preview.removed, "pack")), and "
-                + "\(told(preview.unindexed, "pack")) that no index names",
-            "\(dryRun ? "would free" : "freed") \(ByteCount(preview.bytesFreed)); "
-                + "of no use stays \(ByteCount(preview.bytesRemaining))",
+        lines.append("\(dryRun ? "would stay" : "kept"): \(told(preview.kept, "pack"))")
+        let acts = [
+            (preview.repacked, dryRun ? "would be stored anew" : "stored anew", ""),
+            (preview.removed, dryRun ? "would be removed" : "removed", ""),
+            (preview.unindexed, dryRun ? "would be removed" : "removed", ", which no index names"),
         ]
-        return lines
+        for (amount, act, what) in acts where amount.count > 0 {
+            lines.append("\(act): \(told(amount, "pack"))\(what)")
+        }
+        let left = preview.bytesRemaining > 0 ? "; \(ByteCount(preview.bytesRemaining)) of no use stay" : ""
+        return lines + ["\(dryRun ? "would free" : "freed") \(ByteCount(preview.bytesFreed))\(left)"]
     }
 
     private func members(
