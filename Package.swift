@@ -80,7 +80,7 @@ let package = Package(
         tests("ModelTests", ["Model"], excluding: ["Retention"]),
         tests("DiskTests", ["Model", "Disk", "CLinux"]),
         tests("CodecTests", ["Model", "Codec", "Workers"]),
-        tests("WorkersTests", ["Workers"]),
+        tests("WorkersTests", ["Model", "Workers"]),
         tests("ContainersTests", ["Model", "Containers", "Codec", "Disk"]),
         tests("StorageTests", ["Model", "Storage", "Disk", "Workers"]),
         tests("FolderFormatTests", ["Model", "FolderFormat", "Containers", "Codec", "Disk", "Workers"]),

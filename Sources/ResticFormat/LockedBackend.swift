@@ -18,7 +18,8 @@ final class LockedBackend: Backend {
         do {
             try lock.check()
         } catch {
-            throw StorageError(.other, operation, subject, because: (error as? BackupError)?.message ?? "\(error)")
+            let reason = error is Stopped ? "the run was asked to stop" : (error as? BackupError)?.message
+            throw StorageError(.other, operation, subject, because: reason ?? "\(error)")
         }
     }
 

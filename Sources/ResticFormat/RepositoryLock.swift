@@ -61,7 +61,7 @@ package final class RepositoryLock: Sendable {
         var isConfirmed = false
         var isReleased = false
         /// Why it is no use any more.
-        var failure: BackupError?
+        var failure: (any Error)?
         var shield: HangupShield?
         var refreshing: RepeatedWork?
     }
@@ -104,8 +104,8 @@ package final class RepositoryLock: Sendable {
     /// The same repository; nothing is created or removed in it unless the lock is confirmed and held.
     package var guarded: Repository { Repository(repository, LockedBackend(repository.backend, self)) }
 
-    /// Why the lock is no use any more; nil while it is.
-    package var failure: BackupError? { state.withLock { $0.failure } }
+    /// Why the lock is no use any more; nil while it is. A `BackupError`, or that the run was asked to stop before it was confirmed.
+    package var failure: (any Error)? { state.withLock { $0.failure } }
 
     /// Waits until others can be expected to see the lock, and looks whether they have made one at the same moment. Nothing may be
     /// written before this has returned once.
@@ -183,19 +183,24 @@ package final class RepositoryLock: Sendable {
     private func confirmInTurn() throws {
         try throwIfLost()
         while !state.withLock({ $0.isConfirmed }) {
-            let age = Moment(run.clock).seconds(since: state.withLock { $0.written })
-            try Pause.wait(milliseconds: max(0, times.settling - Int(age * 1000)), checking: run.stop.check)
-            guard let obstacle = try obstacle() else {
-                state.withLock { $0.isConfirmed = true }
-                return
+            do {
+                try lookAgain()
+            } catch {
+                // Told to who asked for a change, and in the end: what comes between may tell it as something else.
+                if error is BackupError || error is Stopped { state.withLock { $0.failure = error } }
+                throw error
             }
-            try removeFiles()
-            guard run.clock.monotonic() < deadline else {
-                state.withLock { $0.failure = obstacle }
-                throw obstacle
-            }
-            try acquire()
         }
+    }
+
+    /// Confirms the lock, or makes another one, if there is time.
+    private func lookAgain() throws {
+        let age = Moment(run.clock).seconds(since: state.withLock { $0.written })
+        try Pause.wait(milliseconds: max(0, times.settling - Int(age * 1000)), checking: run.stop.check)
+        guard let obstacle = try obstacle() else { return state.withLock { $0.isConfirmed = true } }
+        try removeFiles()
+        guard run.clock.monotonic() < deadline else { throw obstacle }
+        try acquire()
     }
 
     private func throwIfLost() throws {

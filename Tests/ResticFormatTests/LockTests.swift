@@ -147,6 +147,19 @@ import Workers
         #expect(try repository.backend.list(.pack).isEmpty)
     }
 
+    /// Who is interrupted while the lock is looked for again is told that, and not that something cannot be stored.
+    @Test func aStopBeforeTheSecondLook() throws {
+        let (repository, run) = (try TestRepository.create(MemoryBackend()), TestRun())
+        let times = Self.times
+        #expect(throws: Stopped.self) {
+            try repository.withLock(.shared, for: "x", times: times, in: run.context()) { lock in
+                run.stop.stop(signal: 2)
+                try lock.guarded.backend.create(.pack(SHA256Digest()), [1])
+            }
+        }
+        #expect(try repository.backend.list(.lock).isEmpty && repository.backend.list(.pack).isEmpty)
+    }
+
     @Test func patience() throws {
         let (repository, run) = (try TestRepository.create(MemoryBackend()), TestRun())
         let first = try repository.lock(.exclusive, for: "prune", times: Self.times, in: run.context())
