@@ -88,9 +88,9 @@ public struct RepositorySizes: Sendable {
 
 extension RepositoryManager {
     /// Whether the repository holds what its backups need. Damage is a finding, not an error.
-    public func check(_ reading: RepositoryReading) throws -> RepositoryCheckResult {
-        try locked(.shared, for: "check") { repository in
-            let outcome = try RepositoryCheck(repository, on: pool, in: run).perform(reading: reading.reading)
+    public func check(_ part: RepositoryReading) throws -> RepositoryCheckResult {
+        try reading(for: "check") { repository in
+            let outcome = try RepositoryCheck(repository, on: pool, in: run).perform(reading: part.reading)
             return RepositoryCheckResult(
                 findings: outcome.findings, snapshots: outcome.snapshots, packs: outcome.packs, blobs: outcome.blobs,
                 packsRead: outcome.packsRead, bytesRead: outcome.bytesRead, unindexedPacks: outcome.unindexedPacks)
@@ -99,7 +99,7 @@ extension RepositoryManager {
 
     /// How large it is, what for, and how it grew.
     public func sizes() throws -> RepositorySizes {
-        try locked(.shared, for: "stats") { repository in
+        try reading(for: "stats") { repository in
             let statistics = try repository.statistics(on: pool, in: run)
             let growth = statistics.snapshots.map { growth in
                 let snapshot = growth.snapshot.snapshot
