@@ -11,8 +11,10 @@ struct AppPlaces: Sendable {
     /// Whether the backup directory is the app's own `backups/` and may be made.
     let isDefault: Bool
     let app: Directory
-    /// The repository that is worked on instead of the backup directory, if one was named.
+    /// The repository that is worked on instead of the backup directory, if any.
     var repository: NamedRepository?
+    /// Whether it was named for this run, so that backups elsewhere do not matter.
+    var isRepositoryNamed = false
     /// Those that the configuration names.
     var configuredRepositories: [RepositoryPlace] = []
     /// Whether an entry of this name at the top is one that backups of this app hold.
@@ -77,12 +79,17 @@ struct NamedRepository: Sendable {
     let state: RepositoryState
 
     /// `patience`: for how many seconds a lock that somebody else holds is tried for again.
-    init(_ place: RepositoryPlace, patience: Int, in run: RunContext) {
-        let opening = RepositoryOpening(place, run: run)
+    /// `mayAsk`: whether somebody may be asked for its password.
+    init(_ place: RepositoryPlace, patience: Int, mayAsk: Bool = true, in run: RunContext) {
+        let opening = RepositoryOpening(place, mayAsk: mayAsk, run: run)
         self.opening = opening
         state = RepositoryState(in: run, patience: patience) { try opening.open() }
     }
 
+    func container(_ places: AppPlaces, pool: ThreadPool, in run: RunContext) throws -> RepositoryContainer {
+        let surroundings = try RepositoryContainer.Surroundings(app: places.app, isItem: places.isItem)
+        return RepositoryContainer(state, surroundings, pool: pool, in: run)
+    }
 }
 
 extension RepositoryPlace {
@@ -102,29 +109,72 @@ extension AppPlaces {
     /// The backups that are worked on: those of the repository, or those in `directory`.
     func chosen(beside directory: Directory, pool: ThreadPool, in run: RunContext) throws -> AppBackups {
         guard let repository else { return AppBackups(directory, isItem: isItem, pool: pool, in: run) }
-        let surroundings = try RepositoryContainer.Surroundings(app: app, isItem: isItem)
-        let container = RepositoryContainer(repository.state, surroundings, pool: pool, in: run)
+        let container = try repository.container(self, pool: pool, in: run)
         return AppBackups(container, beside: directory, pool: pool, in: run)
     }
 
-    /// The same for who only looks; nil if there is no backup directory and no repository was named.
+    /// The same for who only looks; nil if there is no backup directory and no repository is worked on.
     func existing(pool: ThreadPool, in run: RunContext) throws -> AppBackups? {
         if let directory = try existingBackups() { return try chosen(beside: directory, pool: pool, in: run) }
         return repository == nil ? nil : try chosen(beside: app, pool: pool, in: run)
     }
+
+    /// Other places where the app has backups: the backup directory where a repository is worked on, and the repositories that
+    /// the configuration names. None if a repository was named for this run.
+    func others(in run: RunContext) -> [AppPlaces] {
+        guard !isRepositoryNamed else { return [] }
+        var others: [AppPlaces] = []
+        if repository != nil {
+            var local = self
+            local.repository = nil
+            others.append(local)
+        }
+        for place in configuredRepositories where repository?.opening.place.isSame(as: place) != true {
+            var other = self
+            other.repository = NamedRepository(place, patience: 0, mayAsk: false, in: run)
+            others.append(other)
+        }
+        return others
+    }
+
+    /// For people: `the repository usb`.
+    var shown: String {
+        guard let place = repository?.opening.place else { return "the backup directory" }
+        return "the repository \(place.name ?? place.shownPath)"
+    }
 }
 
 extension AppPlaces {
-    /// Opens the backup that `text` names: a name, `latest`, or a path.
+    /// Opens the backup that `text` names: a name, `latest`, or a path. A name that is not found where backups are worked on is
+    /// looked for in the app's other places.
     func open(_ text: String, pool: ThreadPool, in run: RunContext) throws -> FoundBackup {
-        guard text.contains("/") else {
-            guard let backups = try existing(pool: pool, in: run) else { throw BackupError.noBackup(text) }
-            return try backups.open(text)
+        if text.contains("/") { return try open(path: text, in: run) }
+        do {
+            return try openHere(text, pool: pool, in: run)
+        } catch let error as BackupError where error.code == .notFound {
+            for other in others(in: run) {
+                do {
+                    return try other.openHere(text, pool: pool, in: run)
+                } catch let missing as BackupError where missing.code == .notFound {
+                    continue
+                } catch let failure as BackupError where failure.code != .interrupted {
+                    run.report(.warning("\(other.shown) was not looked through: \(failure.message)"))
+                }
+            }
+            throw error
         }
-        let contents = try AppBackups.open(path: text, isItem: isItem, in: run)
+    }
+
+    private func openHere(_ text: String, pool: ThreadPool, in run: RunContext) throws -> FoundBackup {
+        guard let backups = try existing(pool: pool, in: run) else { throw BackupError.noBackup(text) }
+        return try backups.open(text)
+    }
+
+    private func open(path: String, in run: RunContext) throws -> FoundBackup {
+        let contents = try AppBackups.open(path: path, isItem: isItem, in: run)
         var isTrusted = false
         if contents.isRecorded, let backups = try existingBackups() {
-            let file = Array((text.split(separator: "/").last ?? "").utf8)
+            let file = Array((path.split(separator: "/").last ?? "").utf8)
             isTrusted = try backups.status(of: file)?.identity == contents.identity
         }
         return FoundBackup(name: contents.name, contents: contents, isTrusted: isTrusted, place: nil)

@@ -18,16 +18,18 @@ import Workers
 public struct BackupManager: Sendable {
     /// What is in force, from `backup.yaml` and the defaults.
     public let configuration: Configuration
-    let places: AppPlaces
+    private(set) var places: AppPlaces
     let run: RunContext
     let pool: ThreadPool
+    let patience: Int
     var session: AppSession { AppSession(places: places, run: run) }
 
     /// - Parameters:
     ///   - app: path of the app's directory.
     ///   - backupDirectory: where its backups are; by default `backups` in the app.
     ///   - configurationFile: by default `backup.yaml` in the backup directory, if it is there.
-    ///   - repository: the repository to work on instead of the backup directory: a path, or a name of the configuration.
+    ///   - repository: the repository to work on instead of the backup directory: a path, or a name of the configuration. By
+    ///     default none, or the configured one where the configured format is `repository`.
     ///   - patience: for how many seconds a repository's lock that somebody else holds is tried for again.
     public init(
         app: String, backupDirectory: String? = nil, configurationFile: String? = nil, repository: String? = nil,
@@ -40,9 +42,11 @@ public struct BackupManager: Sendable {
         let items = Selection(items: configuration.items.value, rules: Exclusions([]))
         places.isItem = { items.decision(on: $0, kind: .directory) != .leave }
         places.configuredRepositories = configuration.repositories.value
-        places.repository = try repository.map { [configuration] in
-            NamedRepository(try RepositoryPlace.named($0, in: configuration), patience: patience, in: run)
-        }
+        var place = try repository.map { [configuration] in try RepositoryPlace.named($0, in: configuration) }
+        places.isRepositoryNamed = place != nil
+        if place == nil, configuration.format.value == .repository { place = try .only(in: configuration) }
+        places.repository = place.map { NamedRepository($0, patience: patience, in: run) }
+        self.patience = patience
         self.places = places
         self.run = run
         pool = ThreadPool(threads: run.threads)
@@ -52,10 +56,25 @@ public struct BackupManager: Sendable {
 
     /// Makes a backup. An incomplete one is made too: see ``CreateResult/skipped``.
     public func create(_ request: CreateRequest) throws -> CreateResult {
+        try Self.reporting { try going(to: request.format).make(request) }
+    }
+
+    /// The manager of the repository that a backup of `format` goes to, or of the backup directory.
+    private func going(to format: BackupFormat?) throws -> BackupManager {
+        var manager = self
+        if format == .repository, places.repository == nil {
+            manager.places.repository = NamedRepository(try .only(in: configuration), patience: patience, in: run)
+        } else if let format, format != .repository, !places.isRepositoryNamed {
+            manager.places.repository = nil
+        }
+        return manager
+    }
+
+    private func make(_ request: CreateRequest) throws -> CreateResult {
         var request = request
         // A repository is encrypted whatever is asked for; the password opens it.
         if places.repository != nil { request.encrypts = false }
-        return try Self.reporting { [request] in
+        do {
             if request.encrypts, let format = request.format ?? configuration.format.value {
                 // Asked for before anything is locked.
                 try format.checkEncryptable()
@@ -74,17 +93,19 @@ public struct BackupManager: Sendable {
     public func previewCreate(_ request: CreateRequest) throws -> CreateResult {
         try Self.reporting {
             try tellPending()
+            let manager = try going(to: request.format)
             let directory = try places.existingBackups() ?? places.app
-            let backups = try places.chosen(beside: directory, pool: pool, in: run)
-            return try Creating(manager: self, backups: backups).preview(request)
+            let backups = try manager.places.chosen(beside: directory, pool: pool, in: run)
+            return try Creating(manager: manager, backups: backups).preview(request)
         }
     }
 
     // MARK: Looking
 
-    /// All backups, newest first. Takes no lock.
+    /// All backups, newest first: those that verbs work on, and beside them those in other places of the app, unless a
+    /// repository was named. Takes no lock.
     public func list() throws -> BackupList {
-        try Self.reporting { try Looking(places: places, pool: pool, run: run).list() }
+        try Self.reporting { try Looking(places: places, pool: pool, run: run).list(with: places.others(in: run)) }
     }
 
     /// One backup with all that is known of it: `backup` is a name, `latest`, or a path.
@@ -109,14 +130,32 @@ public struct BackupManager: Sendable {
 
     /// What ``copy(_:)`` would make. Nothing changes.
     public func previewCopy(_ request: CopyRequest) throws -> [CopiedBackup] {
-        try Self.reporting { try CopyRun(manager: self, request: request).preview() }
+        try Self.reporting {
+            try CopyRun(manager: self, request: request, repository: try target(of: request)).preview()
+        }
     }
 
     /// Turns backups into another format, or carries them to another directory; each copy is read back.
     public func copy(_ request: CopyRequest) throws -> [CopiedBackup] {
         try Self.reporting {
-            try locking(.reading, "copy") { try CopyRun(manager: self, request: request).copy() }
+            let target = try target(of: request)
+            // Into the repository that is read, too.
+            let isSame = target != nil && target?.state === places.repository?.state
+            return try locking(isSame ? .writing : .reading, "copy") {
+                let copying = CopyRun(manager: self, request: request, repository: target)
+                guard let target else { return try copying.copy() }
+                return try target.state.locking(.writing, for: "copy") { try copying.copy() }
+            }
         }
+    }
+
+    /// The repository that copies go to; nil if they go to the backup directory.
+    private func target(of request: CopyRequest) throws -> NamedRepository? {
+        guard request.format == .repository else { return nil }
+        let place = try request.repository.map { try RepositoryPlace.named($0, in: configuration) }
+        let wanted = try place ?? .only(in: configuration)
+        if let own = places.repository, own.opening.place.isSame(as: wanted) { return own }
+        return NamedRepository(wanted, patience: patience, in: run)
     }
 
     /// What differs between two backups, or between a backup and the app as it is.

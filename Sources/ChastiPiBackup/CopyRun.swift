@@ -7,6 +7,8 @@ import Workers
 struct CopyRun {
     let manager: BackupManager
     let request: CopyRequest
+    /// Where the copies go, if not to the backup directory.
+    var repository: NamedRepository?
 
     private var run: RunContext { manager.run }
     private var places: AppPlaces { manager.places }
@@ -50,14 +52,20 @@ struct CopyRun {
         guard request.name == nil || request.backups.count == 1 else {
             throw BackupError(.usage, "--name can only be given for one backup")
         }
-        return AppBackups(directory, isItem: places.isItem, pool: manager.pool, in: run)
+        guard let repository else {
+            return AppBackups(directory, isItem: places.isItem, pool: manager.pool, in: run)
+        }
+        let container = try repository.container(places, pool: manager.pool, in: run)
+        return AppBackups(container, beside: directory, pool: manager.pool, in: run)
     }
 
     /// With `--backup-dir DIR` backups are carried to DIR: from the app's own place, unless it does not have them.
     private func open(_ text: String) throws -> FoundBackup {
         guard !places.isDefault else { return try places.open(text, pool: manager.pool, in: run) }
         var own = try AppPlaces(app: places.appPath, backupDirectory: nil)
-        (own.isItem, own.repository) = (places.isItem, places.repository)
+        own.isItem = places.isItem
+        (own.repository, own.isRepositoryNamed) = (places.repository, places.isRepositoryNamed)
+        own.configuredRepositories = places.configuredRepositories
         do {
             return try own.open(text, pool: manager.pool, in: run)
         } catch let error as BackupError where error.code == .notFound {
@@ -89,7 +97,7 @@ struct CopyRun {
 
     private func copy(_ text: String, to target: AppBackups) throws -> CopiedBackup {
         let found = try open(text)
-        if found.contents.isEncrypted, request.format != .zip {
+        if found.contents.isEncrypted, request.format == .folder {
             run.report(.warning("'\(found.name)' is encrypted, its copy is not"))
         }
         return try found.reading {

@@ -10,17 +10,33 @@ struct Looking {
     let pool: ThreadPool
     let run: RunContext
 
-    func list() throws -> BackupList {
-        let isPending = try RestoreFolders.isRecoveryPending(in: places.app)
-        guard let backups = try places.existing(pool: pool, in: run) else {
-            return BackupList(backups: [], foreign: [], bytesTogether: 0, isRecoveryPending: isPending)
+    /// `others`: more places whose backups are listed. One that cannot be reached is told, and does not hide the rest.
+    func list(with others: [AppPlaces] = []) throws -> BackupList {
+        var (listing, together) = try list(places)
+        for other in others {
+            do {
+                let (more, bytes) = try list(other)
+                listing.backups += more.backups
+                listing.foreign += more.foreign
+                together.add(saturating: bytes)
+            } catch let error as BackupError where error.code != .interrupted {
+                run.report(.warning("the backups in \(other.shown) are not listed: \(error.message)"))
+            }
         }
-        var listing = try backups.backups()
-        let together = try backups.measure(&listing.backups)
         return BackupList(
             backups: listing.backups.sorted { $1.isOlder(than: $0) },
             foreign: listing.foreign.sorted { $0.name < $1.name }, bytesTogether: together,
-            isRecoveryPending: isPending)
+            isRecoveryPending: try RestoreFolders.isRecoveryPending(in: places.app))
+    }
+
+    private func list(_ places: AppPlaces) throws -> (BackupListing, bytes: UInt64) {
+        guard let backups = try places.existing(pool: pool, in: run) else { return (BackupListing(), 0) }
+        var listing = try backups.backups()
+        let bytes = try backups.measure(&listing.backups)
+        if let place = places.repository?.opening.place {
+            for index in listing.backups.indices { listing.backups[index].repository = place.name ?? place.shownPath }
+        }
+        return (listing, bytes)
     }
 
     func show(_ text: String, withEntries: Bool, today: Selection) throws -> BackupDetails {

@@ -8,12 +8,15 @@ import Synchronization
 final class RepositoryOpening: Sendable {
     let place: RepositoryPlace
     private let run: RunContext
+    private let mayAsk: Bool
     private let opened = Mutex<Repository?>(nil)
     /// How often a password may be mistyped.
     private static let tries = 3
 
-    init(_ place: RepositoryPlace, run: RunContext) {
+    /// `mayAsk`: whether somebody may be asked for the password.
+    init(_ place: RepositoryPlace, mayAsk: Bool = true, run: RunContext) {
         self.place = place
+        self.mayAsk = mayAsk
         self.run = run
     }
 
@@ -52,7 +55,7 @@ final class RepositoryOpening: Sendable {
         let backend = try backend()
         let search = RepositoryPasswordSearch(place: place, run: run)
         if let password = try search.known() { return try Self.open(backend, password) }
-        for number in 1... {
+        for number in 1... where mayAsk {
             guard let typed = try run.repositoryPasswords.ask(.opening(place.shownPath)) else { break }
             do {
                 return try Self.open(backend, typed)

@@ -62,8 +62,10 @@ extension RepositoryPlace {
         let configured = configuration?.repositories.value ?? []
         if let found = configured.first(where: { $0.name == text }) { return found }
         let place = try RepositoryPlace(location: text)
-        return configured.first { $0.comparable == place.comparable } ?? place
+        return configured.first { $0.isSame(as: place) } ?? place
     }
+
+    func isSame(as other: RepositoryPlace) -> Bool { comparable == other.comparable }
 
     private var comparable: String {
         let absolute = path.hasPrefix("/") ? "/" : ""

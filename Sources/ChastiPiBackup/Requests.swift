@@ -25,12 +25,14 @@ public struct CreateRequest: Sendable {
     public init() {}
 }
 
-/// What `copy` is asked for. The copies go to the manager's backup directory; what is copied is looked for in the app's own
+/// What `copy` is asked for. The copies go to the manager's backup directory, or to a repository; what is copied is looked for in the app's own
 /// first.
 public struct CopyRequest: Sendable {
     /// Names, `latest` or paths.
     public var backups: [String]
     public var format: BackupFormat
+    /// Where the format is `repository`: its path, or its name in the configuration; by default the only one that is configured.
+    public var repository: String?
     /// Takes over owners and set-id bits also from a backup of unknown origin.
     public var trusts = false
     /// Encrypts the copies, which only zips can be. Zips are encrypted also where the run knows a password already.

@@ -74,6 +74,8 @@ public struct Backup: Sendable {
     public var lastFull: LocalTime?
     /// The hash that ends its manifest, or the ID of its snapshot; nil where nothing seals it.
     public var seal: SHA256Digest?
+    /// The repository that it is in: what the configuration calls it, or its path, safe to print; nil elsewhere.
+    public var repository: String?
     /// In a repository, which app on which machine it is of: `HOST:PATH`, safe to print. Nil elsewhere.
     public var source: String?
     /// Items that the app had when it was made.

@@ -30,6 +30,10 @@ extension TreeNode {
         (inode, device) = (record.inode, record.device)
         if kind == .file { size = record.size }
         if kind == .file || kind == .link { links = UInt64(record.links) }
+        if record.inode == 0, record.linkGroup != 0 {
+            // What other backups say of hard links: names of one file have one number.
+            (inode, links) = (UInt64(record.linkGroup), max(2, links))
+        }
         if kind == .link { target = table.target(of: index) }
         extended = table.extended(of: index)
     }

@@ -139,8 +139,8 @@ struct PackingTools: ~Copyable {
         self.compressor = compressor
     }
 
-    /// Compresses a blob as asked for, encrypts it, and decrypts it again to be checked. Calls `body` with the message and the
-    /// length of what is compressed in it, or 0.
+    /// Compresses a blob as asked for, encrypts it, and decrypts it again to be checked. Calls `body` with the message and the length of
+    /// what is compressed in it, or 0.
     mutating func seal<R>(
         _ key: BlobKey, _ content: UnsafeRawBufferPointer, _ compression: BlobCompression,
         _ body: (UnsafeRawBufferPointer, Int) throws -> R

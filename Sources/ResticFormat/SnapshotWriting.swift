@@ -76,7 +76,7 @@ extension RepositoryContainer {
         _ snapshot: inout Snapshot, _ metadata: BackupMetadata, _ written: SnapshotArchive.Written,
         _ added: RepositoryWriter.Added, _ new: NewBackup
     ) {
-        snapshot.hostName = HostName.current
+        snapshot.hostName = metadata.details?.host ?? HostName.current
         (snapshot.user, snapshot.group) = (ProcessIdentity.user, ProcessIdentity.group)
         snapshot.userName = OwnerNames.user(snapshot.user) ?? ""
         snapshot.tags = [SnapshotNames.tag(for: new.name)] + new.tags
@@ -137,6 +137,20 @@ extension RepositoryContainer {
         try mapped {
             let stored = try snapshot(name)
             try state.repository().backend.remove(.snapshot(stored.id))
+            state.forget()
+        }
+    }
+
+    /// Removes what no snapshot needs any more, under the lock for removing.
+    package func reclaim() throws {
+        try mapped {
+            let repository = try state.repository()
+            guard repository.backend.abilities.contains(.remove), !repository.configuration.isAppendOnly else { return }
+            try repository.backend.removeLeftovers()
+            let prune = RepositoryPrune(repository, on: pool, in: run)
+            for finding in try prune.apply(try prune.plan(PruneOptions())) {
+                run.report(.warning("\(finding.subject): \(finding.message)"))
+            }
             state.forget()
         }
     }

@@ -42,7 +42,8 @@ import Testing
         #expect(published > 0 && published < count / 2)
     }
 
-    @Test(arguments: BackupFaultTests.errors + ["short"])
+    /// A few of the errors: each run waits after locking.
+    @Test(arguments: ["EIO", "late-EIO", "ENOSPC"])
     func anErrorAtEachCallOfACreateIsTold(fault: String) throws {
         let start = try start()
         let count = try start.copied().countCalls("create", "--name", "two")
@@ -62,7 +63,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["kill"] + BackupFaultTests.errors)
+    @Test(arguments: ["kill", "EIO", "late-EIO"])
     func aDeleteDoesAllOrNothing(fault: String) throws {
         let start = try start()
         try start.done("create", "--name", "two")
@@ -73,6 +74,31 @@ import Testing
             let names = try kept.names()
             if answer.status == 0 { #expect(names == ["two"], "call \(number): \(answer)") }
             for name in names { try expectWhole(name, in: kept, "call \(number)") }
+        }
+    }
+
+    /// A prune removes backups and then what they alone needed; the next one finishes what was cut off.
+    @Test(arguments: ["kill", "EIO", "late-EIO"])
+    func aPruneLosesNothing(fault: String) throws {
+        let start = try start()
+        try start.app.tree.write("data/deep/one", "again")
+        try start.done("create", "--name", "two")
+        try start.app.tree.remove(entry("data/new"))
+        try start.done("create", "--name", "three")
+        let verb = ["prune", "--keep-last", "1", "--include-named", "--yes", "--yes-remove-many"]
+        let count = try start.copied().countCalls(
+            verb[0], verb[1], verb[2], verb[3], verb[4], verb[5])
+        #expect(count > 10)
+        for number in 1...count where fault == "kill" || number % 2 == 0 {
+            let kept = try start.copied()
+            let answer = try kept.run(verb[0], verb[1], verb[2], verb[3], verb[4], verb[5], fault: "\(number):\(fault)")
+            let names = try kept.names()
+            #expect(names.contains("three"), "call \(number): \(answer)")
+            if answer.status == 0 { #expect(names == ["three"], "call \(number): \(answer)") }
+            for name in names { try expectWhole(name, in: kept, "call \(number)") }
+            if number % 6 == 0 { try kept.expectSound() }
+            try kept.done("delete", names[0], "--yes")
+            for name in names.dropFirst() { try expectWhole(name, in: kept, "call \(number)") }
         }
     }
 

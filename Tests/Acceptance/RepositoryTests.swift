@@ -187,9 +187,17 @@ import Testing
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try process.run()
-        for _ in 0..<60_000 where try locks(kept) == 0 { usleep(1000) }
+        try waitForLock(of: process, in: kept)
         #expect(try locks(kept) == 1)
         return process
+    }
+
+    private func waitForLock(of process: Process, in kept: RepositoryApp) throws {
+        var tries = 60_000
+        while tries > 0, process.isRunning, try locks(kept) == 0 {
+            usleep(1000)
+            tries -= 1
+        }
     }
 
     private func locks(_ kept: RepositoryApp) throws -> Int {
@@ -227,7 +235,7 @@ import Testing
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try process.run()
-        for _ in 0..<60_000 where try locks(kept) == 0 && process.isRunning { usleep(1000) }
+        try waitForLock(of: process, in: kept)
         kill(process.processIdentifier, SIGSTOP)
         #expect(process.isRunning)
         let beside = try ToolRun.run(

@@ -45,6 +45,7 @@ extension Backup {
         return .object([
             ("name", .string(name.text)), ("time", .time(time)),
             ("created_at", .string(time.naiveISO)), ("format", .string(format.rawValue)),
+            ("repository", repository.map { .string($0) } ?? .null),
             ("origin", .string(originName)),
             ("trigger", .string(trigger.rawValue)),
             ("tags", .array(tags.map { .string($0) })), ("state", .string(stateName)), ("verified", verified),

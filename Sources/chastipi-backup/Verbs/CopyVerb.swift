@@ -7,15 +7,18 @@ struct CopyVerb: Verb {
         commandName: "copy",
         abstract: "Turn backups into another format, or carry them to another directory; each copy is read back.",
         discussion: """
-            With --backup-dir DIR the copies go to DIR; the backups are those of the app's own backups/, or named by a path. \
+            What has a '/' or is no format is a repository. With --backup-dir DIR the copies go to DIR; the backups are those of the app's own backups/, or named by a path. \
             A copy has the backup's name, or that with _2, _3 where it is taken.
             """)
 
     @Argument(help: ArgumentHelp("Names of backups, 'latest', or paths.", valueName: "backup"))
     var backups: [String]
 
-    @Option(help: ArgumentHelp("folder or zip.", valueName: "format"))
-    var to: BackupFormat
+    @Option(
+        help: ArgumentHelp(
+            "folder, zip, or a repository: its path, or its name in backup.yaml; 'repository' for the only one there.",
+            valueName: "format"))
+    var to: String
 
     @Option(help: ArgumentHelp("The copy's name (default: the backup's own).", valueName: "name"))
     var name: String?
@@ -28,10 +31,12 @@ struct CopyVerb: Verb {
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
-        var request = CopyRequest(backups, to: to)
+        let format = BackupFormat(rawValue: to) ?? .repository
+        var request = CopyRequest(backups, to: format)
         request.trusts = trust
+        if format == .repository { request.repository = format.rawValue == to ? try Environment.repository() : to }
         // A file may be the password of what is copied to a folder.
-        request.encrypts = encryption.encrypt || to == .zip && encryption.isWanted(options)
+        request.encrypts = encryption.encrypt || format == .zip && encryption.isWanted(options)
         if let name {
             do throws(BackupNameError) {
                 request.name = try BackupName(name)
@@ -61,7 +66,8 @@ struct CopyVerb: Verb {
             text: {
                 copies.map { copy in
                     let written = change.dryRun ? "" : " (\(ByteCount(copy.bytesWritten)) written, verified)"
-                    return "\(verb) \(printable(copy.source.utf8)) to the \(to.rawValue) \(copy.backup.name)\(written)"
+                    return
+                        "\(verb) \(printable(copy.source.utf8)) to the \(format.rawValue) \(copy.backup.name)\(written)"
                 }
             })
         return ExitStatus.done

@@ -26,6 +26,12 @@ struct ListVerb: Verb {
         return ExitStatus.done
     }
 
+    /// The format, and in which of several repositories.
+    private func place(of backup: Backup) -> String {
+        let name = backup.repository.map { $0.contains("/") ? "" : " \($0)" } ?? ""
+        return backup.format.rawValue + name
+    }
+
     private func text(_ list: BackupList) -> [String] {
         var lines: [String] = []
         if list.backups.isEmpty {
@@ -35,7 +41,7 @@ struct ListVerb: Verb {
                 ["NAME", "TIME", "FORMAT", "ENTRIES", "SIZE", "ALONE", "STATE"], numeric: [3, 4, 5])
             for backup in list.backups {
                 table.add([
-                    backup.name.text, backup.time.readable, backup.format.rawValue,
+                    backup.name.text, backup.time.readable, place(of: backup),
                     backup.entries.map { String($0) } ?? "?", backup.bytes.map { "\(ByteCount($0))" } ?? "?",
                     backup.bytesAlone.map { "\(ByteCount($0))" } ?? "?", backup.stateText,
                 ])

@@ -1,0 +1,107 @@
+import Disk
+import Foundation
+import Model
+import TestKit
+import Testing
+
+/// Repositories that `backup.yaml` names, and copies between them and what else there is.
+@Suite struct ConfiguredRepositoryTests {
+    /// An app whose configuration calls the repository `usb`, and a second one `shelf`.
+    private func make(_ more: String = "") throws -> (kept: RepositoryApp, other: RepositoryApp) {
+        let (kept, other) = (try RepositoryApp(isCheap: true), try RepositoryApp(isCheap: true))
+        try kept.app.tree.write(
+            "backups/backup.yaml",
+            """
+            repositories:
+              usb: {location: \(kept.path), password_file: \(kept.home.path)/password}
+              shelf: {location: \(other.path), password_file: \(other.home.path)/password}
+            \(more)
+            """)
+        return (kept, other)
+    }
+
+    @Test func allBackupsAreListedAndFound() throws {
+        let (kept, other) = try make()
+        let app = kept.app
+        try app.done("create", "--name", "a")
+        try app.done("create", "--name", "b", "--repository", "usb")
+        try app.done("create", "--name", "c", "--repository", "shelf")
+        let list = try app.done("list").output
+        for line in [#/a +[0-9].* folder /#, #/b +[0-9].* repository usb /#, #/c +[0-9].* repository shelf /#] {
+            #expect(list.contains(line), "\(list)")
+        }
+        #expect(try !app.done("list", "--repository", "usb").output.contains("shelf"))
+        let before = try app.snapshot()
+        try app.shell("rm -rf data")
+        try app.done("restore", "c", "--skip-safety-backup")
+        try app.expect(before, but: ".: time")
+        #expect(try app.done("diff", "a", "b").output == "a and b are equal\n")
+        try app.run("restore", "d").expectError(10, "no backup 'd'")
+        // One that cannot be reached does not hide the rest.
+        try other.home.remove(entry("repository"))
+        let rest = try app.done("list")
+        #expect(rest.output.contains("b ") && !rest.output.contains("c "), "\(rest)")
+        #expect(rest.errors.contains("warning: the backups in the repository shelf are not listed: "), "\(rest)")
+        try app.run("restore", "c").expectError(10, "no backup 'c'")
+    }
+
+    @Test func theConfigurationSendsBackupsToARepository() throws {
+        let kept = try RepositoryApp(isCheap: true)
+        let app = kept.app
+        try app.tree.write(
+            "backups/backup.yaml",
+            """
+            format: repository
+            repositories:
+              usb: {location: \(kept.path), password_file: \(kept.home.path)/password}
+            """)
+        try app.done("create", "--name", "a")
+        try app.done("create", "--name", "b", "--format", "folder")
+        #expect(try app.backups() == ["b"])
+        let list = try app.done("list").output
+        #expect(list.contains(#/a +[0-9].* repository usb /#) && list.contains(#/b +[0-9].* folder /#), "\(list)")
+        try app.tree.write("app.py", "changed")
+        try app.done("restore", "a")
+        #expect(try app.tree.read("app.py") == "the app")
+        // The safety backup lies at hand, and is found.
+        let safety = try #require(try app.backups().first { $0.hasPrefix("pre_restore") })
+        try app.done("restore", safety, "--skip-safety-backup")
+        #expect(try app.tree.read("app.py") == "changed")
+        try app.done("status")
+        try app.done("delete", "a", "--yes")
+        try app.run("show", "a").expectError(10, "no backup 'a'")
+    }
+
+    /// From any format into any other, and on: nothing is lost on the way.
+    @Test func aChainOfCopiesKeepsEverything() throws {
+        let (kept, other) = try make()
+        let app = kept.app
+        try app.tree.makeHardLink(entry("data/second"), to: entry("data/deep/one"))
+        try app.shell(
+            """
+            mkdir data/empty; chmod 0640 config.json; printf x > "data/odd name"; setfattr -n user.note -v kept config.json
+            touch -d '2021-02-03 04:05:06.123456789Z' data/deep/one uploads data/empty; truncate -s 300k data/sparse
+            seq 1 2000000 > data/large
+            """)
+        let before = try app.snapshot()
+        try app.done("create", "--name", "a", "--tag", "kept")
+        for (source, target, name) in [
+            ("a", "usb", "b"), ("b", "zip", "c"), ("c", "shelf", "d"), ("d", "usb", "e"), ("e", "folder", "f"),
+        ] {
+            let copied = try app.done("copy", source, "--to", target, "--name", name)
+            #expect(copied.output.contains("verified"), "\(copied)")
+            #expect(try app.done("diff", "a", name).output == "a and \(name) are equal\n")
+        }
+        try app.shell("rm -rf data uploads config.json")
+        try app.done("restore", "f", "--skip-safety-backup")
+        // A tree says nothing of holes.
+        try app.expect(before, but: ".: time", "data/sparse: holes")
+        try kept.expectSound()
+        try other.expectSound()
+        let list = try app.done("list", "--json").output
+        #expect(list.matches(of: /"kept"/).count == 6, "\(list)")
+        try app.run("copy", "a", "--to", "nowhere").expectError(10, "nowhere")
+        try app.run("copy", "a", "--to", "usb", "--name", "b").expectError(1, "there is a backup 'b' already")
+        try app.run("copy", "a", "--to", "repository").expectError(2, "which repository?", "usb")
+    }
+}
