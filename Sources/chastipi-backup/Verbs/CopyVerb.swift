@@ -7,8 +7,8 @@ struct CopyVerb: Verb {
         commandName: "copy",
         abstract: "Turn backups into another format, or carry them to another directory; each copy is read back.",
         discussion: """
-            What has a '/' or is no format is a repository. With --backup-dir DIR the copies go to DIR; the backups are those \
-            of the app's own backups/, or named by a path. A copy has the backup's name, or that with _2, _3 where it is taken.
+            What is no format is a repository. With --backup-dir DIR the copies go to DIR; the backups are those of the \
+            app's own backups/, or named by a path. A copy has the backup's name, or that with _2, _3 where it is taken.
             """)
 
     @Argument(help: ArgumentHelp("Names of backups, 'latest', or paths.", valueName: "backup"))
