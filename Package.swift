@@ -86,7 +86,7 @@ let package = Package(
         tests("FolderFormatTests", ["Model", "FolderFormat", "Containers", "Codec", "Disk", "Workers"]),
         tests("ZipFormatTests", ["Model", "ZipFormat", "Containers", "Codec", "Disk", "Workers"]),
         tests("ResticFormatTests", ["Model", "ResticFormat", "Storage", "Codec", "Disk", "Workers"]),
-        tests("ChastiPiBackupTests", ["Model", "ChastiPiBackup", "Disk"]),
+        tests("ChastiPiBackupTests", ["Model", "ChastiPiBackup", "Disk", "ResticFormat"]),
         tests("Acceptance", ["Model", "Disk", "Codec", "Storage", "ResticFormat"], excluding: ["Golden", "Zips"]),
     ],
     swiftLanguageModes: [.v6],

@@ -142,6 +142,13 @@ words_of_verb() {
     case ${1:-} in
         '' | -* | help) echo 0 ;;
         config) [[ ${2:--} == -* ]] && echo 0 || echo 2 ;;
+        repository)
+            case ${2:--} in
+                -*) echo 0 ;;
+                key | repair) [[ ${3:--} == -* ]] && echo 0 || echo 3 ;;
+                *) echo 2 ;;
+            esac
+            ;;
         *) echo 1 ;;
     esac
 }

@@ -1,5 +1,6 @@
 import Model
 import ResticFormat
+import Storage
 
 /// Who uses a repository, as its lock says.
 public struct RepositoryUser: Sendable {
@@ -54,6 +55,27 @@ extension RepositoryManager {
     func locked<R>(_ kind: LockKind, for verb: String, _ body: (Repository) throws -> R) throws -> R {
         try BackupManager.reporting {
             try opening.open().withLock(kind, for: verb, patience: patience, in: run) { try body($0.guarded) }
+        }
+    }
+
+    /// The same for who only reads, under a shared lock; without one where none can be made, as on a disk that is mounted for reading.
+    func reading<R>(for verb: String, _ body: (Repository) throws -> R) throws -> R {
+        try BackupManager.reporting {
+            let repository = try opening.open()
+            let lock: RepositoryLock?
+            do {
+                lock = try repository.lock(.shared, for: verb, patience: patience, in: run)
+            } catch let error as StorageError {
+                guard [.denied, .readOnly].contains(error.code) else { throw error }
+                run.report(.note("no lock can be made in \(place.shownPath), which is only read"))
+                lock = nil
+            }
+            defer { lock?.abandon() }
+            do {
+                return try body(lock?.guarded ?? repository)
+            } catch {
+                throw lock?.failure ?? error
+            }
         }
     }
 }

@@ -55,8 +55,8 @@ final class RepositoryOpening: Sendable {
         let backend = try backend()
         let search = RepositoryPasswordSearch(place: place, run: run)
         if let password = try search.known() { return try Self.open(backend, password) }
-        for number in 1... where mayAsk {
-            guard let typed = try run.repositoryPasswords.ask(.opening(place.shownPath)) else { break }
+        for number in 1... {
+            guard mayAsk, let typed = try run.repositoryPasswords.ask(.opening(place.shownPath)) else { break }
             do {
                 return try Self.open(backend, typed)
             } catch let error as BackupError {

@@ -52,7 +52,8 @@ enum Program {
         if word.hasPrefix("-") { return answersAlone(word) ? nil : "no verb is given" }
         var group: any ParsableCommand.Type = RootCommand.self
         var path: [String] = []
-        for word in arguments {
+        // A word that is missing counts as an option.
+        for word in arguments + ["-"] {
             let verbs = group.configuration.subcommands
             if verbs.isEmpty || word == "help" { return nil }
             let names = verbs.compactMap { $0.configuration.commandName }.joined(separator: ", ")

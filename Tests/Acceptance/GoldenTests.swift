@@ -85,7 +85,10 @@ import Testing
         ]
         try transcript.run("--help")
         for verb in verbs { try transcript.run(verb, "--help") }
-        for words in ["init", "key", "unlock"] { try transcript.run("repository", words, "--help") }
+        for words in ["init", "check", "stats", "prune", "repair", "key", "unlock"] {
+            try transcript.run("repository", words, "--help")
+        }
+        for words in ["index", "snapshots"] { try transcript.run("repository", "repair", words, "--help") }
         try expect(transcript, "help")
     }
 
@@ -177,6 +180,12 @@ import Testing
         try transcript.add(file: "kit")
         try run("repository", "key", "add", "--new-password-file", app.path + "/second")
         try run("repository", "key", "list", "--json")
+        try run("repository", "check")
+        try run("repository", "check", "--read-data", "--json")
+        try run("repository", "prune")
+        try run("repository", "prune", "--dry-run", "--json")
+        try run("repository", "repair", "index")
+        try run("repository", "repair", "snapshots", "--json")
         try run("repository", "unlock")
         try run("repository", "unlock", "--json")
         try transcript.run("repository", "key", "list", "--repository", place, "--password-file", app.path + "/wrong")

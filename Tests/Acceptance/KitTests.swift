@@ -62,6 +62,26 @@ import Testing
         #expect(try kit.run("nonsense").status == 2)
     }
 
+    /// Options that the kit adds go behind the last word of a verb.
+    @Test func verbsOfSeveralWordsPassThrough() throws {
+        let kit = try Kit()
+        let home = try RepositoryHome()
+        try kit.app.tree.write(
+            "backups/backup.yaml",
+            "repositories:\n  near:\n    location: \(home.path)\n    password_file: \(home.password)\n")
+        #expect(try kit.run("repository", "init").status == 0)
+        #expect(try kit.run("create", "--name", "one", "--repository", "near").status == 0)
+        for verb in [["check", "--read-data"], ["key", "list"], ["repair", "index", "--dry-run"], ["unlock"]] {
+            let answer = try ToolRun.run(
+                kit.script, ["repository"] + verb, in: "/", environment: ["CHASTIPI_BACKUP_BIN": Program.path])
+            #expect(answer.status == 0, "\(verb): \(String(decoding: answer.errors, as: UTF8.self))")
+        }
+        #expect(try kit.run("repository", "--help").status == 0)
+        #expect(try kit.run("repository", "key").errors.contains("no verb is given after 'repository key'"))
+        #expect(try kit.run("repository").status == 2)
+        #expect(try kit.run("config", "show").output.contains("near: \(home.path)"))
+    }
+
     @Test func eachCallAndItsResultAreLoggedAndTheLogIsNeitherSavedNorRestored() throws {
         let kit = try Kit()
         #expect(try kit.run("create", "--name", "one", "--include-logs").status == 0)

@@ -299,6 +299,14 @@ struct RepositoryHome {
         try app.run("repository", "init").expectError(2, "which repository?", "usb, offsite")
     }
 
+    /// Where nobody can be asked, what has no password is told of and passed over.
+    @Test func aConfiguredRepositoryWithoutAPasswordIsPassedOver() throws {
+        try app.tree.write("backups/backup.yaml", "repositories:\n  usb: \(home.path)\n")
+        try app.done("create", "--name", "one")
+        let list = try app.done("list")
+        #expect(list.output.contains("one") && list.errors.contains("no password was given"), "\(list)")
+    }
+
     /// Promise 4: wherever they lie.
     @Test func configuredRepositoriesAreInNoBackup() throws {
         let place = app.path + "/data/repository"

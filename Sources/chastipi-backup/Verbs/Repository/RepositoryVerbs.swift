@@ -14,7 +14,8 @@ struct RepositoryVerbs: VerbGroup {
             RESTIC_PASSWORD_COMMAND; RESTIC_PASSWORD; systemd's credential chastipi-backup-password; the terminal.
             """,
         subcommands: [
-            RepositoryInitVerb.self, RepositoryKeyVerbs.self, RepositoryUnlockVerb.self,
+            RepositoryInitVerb.self, RepositoryCheckVerb.self, RepositoryStatsVerb.self, RepositoryPruneVerb.self,
+            RepositoryRepairVerbs.self, RepositoryKeyVerbs.self, RepositoryUnlockVerb.self,
         ])
 }
 
