@@ -114,20 +114,21 @@ package struct PackRepair: Sendable {
         // With an empty index: what is in the packs that go counts for nothing.
         let writer = RepositoryWriter(repository, index: BlobIndex(), on: pool)
         let readers = PerWorker(pool) { PackReader() }
-        try pool.forEach(plan.packs.count) { worker, number in
-            let id = plan.packs[number]
-            for blob in plan.sound[id] ?? [] {
-                try self.run.stop.check()
-                let isMoved = try readers.with(worker) { reader in
-                    let messages = try reader.read(id, [blob], from: self.repository.backend)
-                    return try writer.move(blob, message: UnsafeRawBufferPointer(messages[0]), worker: worker)
-                }
-                guard isMoved else {
-                    throw BackupError(.damaged, "the \(blob.key) cannot be read any more; no pack was removed")
+        try writer.finish {
+            try pool.forEach(plan.packs.count) { worker, number in
+                let id = plan.packs[number]
+                for blob in plan.sound[id] ?? [] {
+                    try self.run.stop.check()
+                    let isMoved = try readers.with(worker) { reader in
+                        let messages = try reader.read(id, [blob], from: self.repository.backend)
+                        return try writer.move(blob, message: UnsafeRawBufferPointer(messages[0]), worker: worker)
+                    }
+                    guard isMoved else {
+                        throw BackupError(.damaged, "the \(blob.key) cannot be read any more; no pack was removed")
+                    }
                 }
             }
         }
-        try writer.finish()
         try plan.rewrite.perform(repository)
         return repository.remove(plan.packs.map { .pack($0) })
     }

@@ -68,15 +68,16 @@ extension RepositoryPrune {
         let packs = plan.repackedPacks.sorted()
         let meter = ProgressMeter(.saving, entries: packs.count, bytes: plan.repacked.bytes, in: run)
         let count = Mutex(0)
-        try pool.forEach(packs.count) { worker, place in
-            try self.run.stop.check()
-            let (blobs, bytes) = try readers.with(worker) { try $0.move(packs[place], worker: worker) }
-            count.withLock { $0 += blobs }
-            meter.advance(entries: 1, bytes: bytes) {
-                entryPath(ObjectKey.pack(plan.files.index.packs[packs[place]]).path)
+        try writer.finish {
+            try pool.forEach(packs.count) { worker, place in
+                try self.run.stop.check()
+                let (blobs, bytes) = try readers.with(worker) { try $0.move(packs[place], worker: worker) }
+                count.withLock { $0 += blobs }
+                meter.advance(entries: 1, bytes: bytes) {
+                    entryPath(ObjectKey.pack(plan.files.index.packs[packs[place]]).path)
+                }
             }
         }
-        try writer.finish()
         let added = writer.added
         guard added.dataBlobs + added.treeBlobs == count.withLock({ $0 }) else {
             throw BackupError(

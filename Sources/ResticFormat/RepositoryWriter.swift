@@ -138,6 +138,17 @@ package final class RepositoryWriter: Sendable {
         _ = repository.backend.remove(packs.map { .pack($0.id) })
     }
 
+    /// Calls `body`, which stores and waits for its workers, and ``finish()``. After an error nothing is left that is not indexed.
+    func finish(after body: () throws -> Void) throws {
+        do {
+            try body()
+            try finish()
+        } catch {
+            discard()
+            throw error
+        }
+    }
+
     /// After an error nothing is stored any more: a snapshot would name what is not there.
     private func unlessFailed<R: Sendable>(_ worker: Int, _ body: (inout PackingTools) throws -> R) throws -> R {
         if let failure = state.withLock({ $0.failure }) { throw failure }

@@ -112,12 +112,13 @@ package struct SnapshotCopy: Sendable {
         let packs = packs(plan)
         let readers = PerWorker(pool) { Copying(source, plan.sourceIndex, writer) }
         let meter = ProgressMeter(.saving, entries: packs.count, bytes: plan.missing.bytes, in: run)
-        try pool.forEach(packs.count) { worker, place in
-            try self.run.stop.check()
-            let bytes = try readers.with(worker) { try $0.copy(packs[place], worker: worker) }
-            meter.advance(entries: 1, bytes: bytes) { entryPath(ObjectKind.pack.rawValue) }
+        try writer.finish {
+            try pool.forEach(packs.count) { worker, place in
+                try self.run.stop.check()
+                let bytes = try readers.with(worker) { try $0.copy(packs[place], worker: worker) }
+                meter.advance(entries: 1, bytes: bytes) { entryPath(ObjectKind.pack.rawValue) }
+            }
         }
-        try writer.finish()
         return try plan.snapshots.map { stored in
             var snapshot = stored.snapshot
             snapshot.parent = nil

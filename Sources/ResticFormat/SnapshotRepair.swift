@@ -117,11 +117,12 @@ package struct SnapshotRepair: Sendable {
         // With an empty index: the copy that that has of a tree may be the damaged one.
         let writer = RepositoryWriter(repository, index: BlobIndex(), on: pool)
         if plan.damaged.contains(where: { $0.replacement != nil }) {
-            for (id, bytes) in plan.trees.sorted(by: { $0.key.hex < $1.key.hex }) {
-                let saved = try bytes.withUnsafeBytes { try writer.save(.tree, $0, worker: 0) }
-                guard saved.id == id else { throw FormatError("a tree has another ID than was planned") }
+            try writer.finish {
+                for (id, bytes) in plan.trees.sorted(by: { $0.key.hex < $1.key.hex }) {
+                    let saved = try bytes.withUnsafeBytes { try writer.save(.tree, $0, worker: 0) }
+                    guard saved.id == id else { throw FormatError("a tree has another ID than was planned") }
+                }
             }
-            try writer.finish()
         }
         var made: [SHA256Digest] = []
         for damaged in plan.damaged {

@@ -111,4 +111,21 @@ import Workers
         }
         #expect(isFinished)
     }
+
+    /// What cannot be read between plan and deed stops it, and nothing of it is left.
+    @Test func changedMeanwhile() throws {
+        var random = SeededRandom.printed(for: "changedMeanwhile")
+        let (stored, source) = try backups(&random)
+        let location = try location(stored, try source.read(entry("d1/f1")))
+        var damaged = stored
+        let size = try #require(stored.objects[.pack(location.pack)]?.count)
+        damaged.objects[.pack(location.pack)]?[size - 1] ^= 0x40
+        let backend = try damaged.backend()
+        let (repair, plan) = try plan(backend)
+        damaged.objects[.pack(location.pack)]?[Int(location.place.offset) + 30] ^= 1
+        try backend.remove(.pack(location.pack))
+        try backend.create(.pack(location.pack), try #require(damaged.objects[.pack(location.pack)]))
+        #expect(throws: BackupError.self) { try repair.apply(plan) }
+        #expect(try StoredObjects(backend) == damaged)
+    }
 }

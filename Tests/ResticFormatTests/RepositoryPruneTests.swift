@@ -84,6 +84,22 @@ import Workers
         #expect(try StoredObjects(try place.backend()) == before)
     }
 
+    /// Also where else there is nothing to do.
+    @Test func leftoversOfUploads() throws {
+        let place = try ResticRepository(weak: .two)
+        let repository = try place.open()
+        let upload = try repository.backend.upload()
+        try Array("begun".utf8).withUnsafeBytes { try upload.append($0) }
+        try place.tree.write("repository/data/00/\(String(repeating: "0", count: 64))-tmp-1234", "restic's")
+        func leftovers() throws -> [EntryPath] {
+            try TreeSnapshot(of: place.tree.directory).entries.keys.filter { "\($0)".contains("tmp") }
+        }
+        #expect(try leftovers().count == 2)
+        #expect(try prune(repository).isEmpty)
+        #expect(try leftovers() == [])
+        upload.discard()
+    }
+
     @Test func leftoversOfABackup() throws {
         let place = try ResticRepository(weak: .two)
         let source = try TemporaryTree()
