@@ -8,7 +8,7 @@ import Workers
 extension RepositoryPrune {
     /// Carries out a plan, step by step in an order in which a crash leaves every snapshot whole:
     ///
-    /// 1. Packs are removed that no index names.
+    /// 1. Packs are removed that no index names, and what uploads left that were cut off: the lock says that nobody uploads now.
     /// 2. Blobs that move are stored in new packs, and those are indexed. Afterwards some blobs are there twice.
     /// 3. New index files are stored, without the packs that go. All packs are still there.
     /// 4. The old index files are removed.
@@ -19,8 +19,9 @@ extension RepositoryPrune {
     package func apply(_ plan: PrunePlan) throws -> [Finding] {
         try repository.requireRemoval(for: "be pruned")
         try requireUnchanged(plan)
-        if plan.isEmpty { return [] }
-        var findings = repository.remove(plan.unindexedPacks)
+        var findings = removeLeftovers()
+        if plan.isEmpty { return findings }
+        findings += repository.remove(plan.unindexedPacks)
         try run.stop.check()
         try repack(plan)
         try plan.indexRewrite.perform(repository)
@@ -28,6 +29,16 @@ extension RepositoryPrune {
         run.report(.started(.removing, entries: packs.count, bytes: 0))
         findings += repository.remove(packs.map { .pack(plan.files.index.packs[$0]) })
         return findings
+    }
+
+    /// What they take is little: that they stay is no reason to stop.
+    private func removeLeftovers() -> [Finding] {
+        do throws(StorageError) {
+            try repository.backend.removeLeftovers()
+            return []
+        } catch {
+            return [Finding(.note, error.subject, "it was not removed: \(error.reason)")]
+        }
     }
 
     /// Neither snapshots nor index files came or went since the plan was made, but ignored snapshots.

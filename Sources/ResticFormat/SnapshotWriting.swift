@@ -146,7 +146,6 @@ extension RepositoryContainer {
         try mapped {
             let repository = try state.repository()
             guard repository.backend.abilities.contains(.remove), !repository.configuration.isAppendOnly else { return }
-            try repository.backend.removeLeftovers()
             let prune = RepositoryPrune(repository, on: pool, in: run)
             for finding in try prune.apply(try prune.plan(PruneOptions())) {
                 run.report(.warning("\(finding.subject): \(finding.message)"))
