@@ -2,6 +2,7 @@
 #include "CLinux.h"
 #include "faults.h"
 
+#include <malloc.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -433,4 +434,12 @@ void linux_hold_hangups(int change) {
         sigaction(SIGHUP, &action, NULL);
     }
     pthread_mutex_unlock(&hangup_mutex);
+}
+
+void linux_spare_memory(void) {
+#ifdef __GLIBC__
+    // Else the threshold grows with the largest block that was freed, and such blocks stay.
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_ARENA_MAX, 2);
+#endif
 }

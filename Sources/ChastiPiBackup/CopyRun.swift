@@ -1,6 +1,7 @@
 import Containers
 import Disk
 import Model
+import ResticFormat
 import Workers
 
 /// `copy`: writes what one backup holds as another, with its name, its time and all that is recorded of it.
@@ -101,13 +102,20 @@ struct CopyRun {
             run.report(.warning("'\(found.name)' is encrypted, its copy is not"))
         }
         return try found.reading {
-            let contents = found.contents
-            let created = try target.container(for: request.format).write(
-                try plan(found, target), as: try new(found, in: target), recording: recording(contents))
+            let created = try write(found, to: target)
             try prove(created.backup, in: target)
             return CopiedBackup(
                 source: text, backup: created.backup, bytesWritten: created.metadata.details?.bytesWritten ?? 0)
         }
+    }
+
+    private func write(_ found: FoundBackup, to target: AppBackups) throws -> CreatedBackup {
+        let new = try new(found, in: target)
+        if let snapshot = found.contents as? RepositoryContents, let repository = target.repository {
+            return try repository.copy(snapshot, as: new.name)
+        }
+        return try target.container(for: request.format).write(
+            try plan(found, target), as: new, recording: recording(found.contents))
     }
 
     private func plan(_ found: FoundBackup, _ target: AppBackups) throws -> SourcePlan {

@@ -12,8 +12,9 @@ package struct IndexFiles: Sendable {
         package fileprivate(set) var blobs = 0
     }
 
-    /// Blobs in an index file, after which another one begins.
-    package static let fullFile = 50_000
+    /// Blobs in an index file, after which another one begins: two megabytes of JSON. Restic takes up to 50,000, which costs us tens of
+    /// megabytes of memory when they are written and read.
+    package static let fullFile = 12_500
 
     package private(set) var index = BlobIndex()
     /// The files that can be read.

@@ -11,8 +11,8 @@ final class LargeFileSaving: Sendable {
 
     /// Pieces of files that are in memory at once.
     private static let pieces = 3
-    /// Bytes of one: what was not cut yet, and as much again.
-    private static let pieceSize = 2 * Chunker.maximum
+    /// Bytes of one: a chunk fits, and mostly several do.
+    private static let pieceSize = Chunker.maximum
 
     /// A piece of a file in memory.
     ///
@@ -198,8 +198,11 @@ final class LargeFileSaving: Sendable {
         }
         var chunks: [Chunk] = []
         var start = 0
-        while start < filled.count, isEnd || filled.count - start >= Chunker.maximum {
-            let length = chunker.firstChunk(of: UnsafeRawBufferPointer(rebasing: filled[start...]))
+        while start < filled.count {
+            let rest = UnsafeRawBufferPointer(rebasing: filled[start...])
+            let length = chunker.firstChunk(of: rest)
+            // Where it ends what comes next may tell.
+            if length == rest.count, !isEnd, length < Chunker.maximum { break }
             chunks.append(Chunk(piece: piece, range: start..<start + length, ordinal: current.chunks))
             current.chunks += 1
             start += length

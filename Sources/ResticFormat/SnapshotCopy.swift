@@ -109,6 +109,16 @@ package struct SnapshotCopy: Sendable {
     /// Returns the new snapshots' IDs in the order of the plan.
     package func apply(_ plan: Plan, compression: RepositoryWriter.Compression = .zstd(3)) throws -> [SHA256Digest] {
         let writer = RepositoryWriter(target, index: plan.targetIndex, on: pool, compression: compression)
+        do {
+            return try apply(plan, writer)
+        } catch {
+            // Nobody can see it, but it takes room.
+            writer.discard()
+            throw error
+        }
+    }
+
+    private func apply(_ plan: Plan, _ writer: RepositoryWriter) throws -> [SHA256Digest] {
         let packs = packs(plan)
         let readers = PerWorker(pool) { Copying(source, plan.sourceIndex, writer) }
         let meter = ProgressMeter(.saving, entries: packs.count, bytes: plan.missing.bytes, in: run)

@@ -92,6 +92,24 @@ extension RepositoryContainer {
         snapshot.summary = summary
     }
 
+    /// Brings a snapshot from another repository, or gives one another name: trees and data stay as they are, nothing is encoded anew.
+    package func copy(_ contents: RepositoryContents, as name: BackupName) throws -> CreatedBackup {
+        try mapped {
+            var snapshot = contents.snapshot.snapshot
+            snapshot.tags = [SnapshotNames.tag(for: name)] + SnapshotNames.ownTags(of: snapshot)
+            let copying = SnapshotCopy(from: contents.repository, to: try state.repository(), on: pool, in: run)
+            let plan = try copying.plan([.init(id: contents.snapshot.id, snapshot: snapshot)])
+            let ids = try copying.apply(plan)
+            state.forget()
+            guard let copied = try state.snapshots().first(where: { ids.contains($0.id) }) else {
+                throw BackupError(.nameTaken, "there is a backup '\(name)' already", advice: "Choose another --name")
+            }
+            var metadata = contents.metadata
+            metadata.details?.bytesWritten = plan.missing.bytes
+            return CreatedBackup(summary(of: copied, name), metadata)
+        }
+    }
+
     // MARK: Above the app
 
     /// Absolute paths, as restic has them; bytes that are not UTF-8 are lost, and stand in the tree.

@@ -141,13 +141,13 @@ import Workers
         let repository = try Self.create(backend)
         let pool = ThreadPool(threads: 2)
         let writer = RepositoryWriter(repository, index: BlobIndex(), on: pool, packSize: 1 << 18)
-        try pool.forEach(60_000) { worker, number in
+        try pool.forEach(IndexFiles.fullFile * 6 / 5) { worker, number in
             _ = try withUnsafeBytes(of: number) { try writer.save(.data, $0, worker: worker) }
         }
         #expect(try backend.list(.index).count == 1)
         try writer.finish()
         #expect(try backend.list(.index).count == 2)
-        #expect(try repository.index(on: pool).index.count == 60_000)
+        #expect(try repository.index(on: pool).index.count == IndexFiles.fullFile * 6 / 5)
     }
 
     @Test func thereIsOneAlready() throws {

@@ -117,3 +117,8 @@ extern const int linux_O_PATH;
 extern const int linux_O_DIRECTORY;
 extern const int linux_O_NOFOLLOW;
 extern const int linux_O_NONBLOCK;
+
+// ---- memory ----
+
+/// Makes malloc give large blocks back to the system when they are freed, and keep few arenas: memory is a cost.
+void linux_spare_memory(void);
