@@ -54,6 +54,18 @@ struct AppPlaces: Sendable {
         }
     }
 
+    /// The directory in which the backups lie that are worked on; nil if there is none yet.
+    func existingStore() throws -> Directory? {
+        guard let repository else { return try existingBackups() }
+        do throws(DiskError) {
+            return try Directory(path: repository.opening.place.path)
+        } catch {
+            // What is wrong with it is said by who opens it.
+            guard [.notFound, .notDirectory, .denied].contains(error.code) else { throw error }
+            return nil
+        }
+    }
+
     /// The backup directory, made if it is the app's own.
     func backups() throws -> Directory {
         if let existing = try existingBackups() { return existing }

@@ -29,6 +29,7 @@ struct CreateRun: Sendable {
         var rawDatabases: Set<EntryPath> = []
         /// What the backup is encrypted with.
         var password: Password?
+        var compression = RepositoryCompression.auto
     }
 
     struct Outcome {
@@ -49,7 +50,7 @@ struct CreateRun: Sendable {
         let name = try order.name ?? freeName(order.prefix, at: now)
         let isFull = prepared.plan.parent == nil || order.isFull
         var new = NewBackup(name: name, time: now, trigger: order.trigger, tags: order.tags, isFull: isFull)
-        new.password = order.password
+        (new.password, new.compression) = (order.password, order.compression)
         let created = try write(prepared, order, new, details)
         return Outcome(
             backup: created.backup, details: created.metadata.details ?? details, absentItems: details.absentItems,

@@ -81,12 +81,18 @@ struct Creating {
 
     private func order(_ request: CreateRequest) throws -> CreateRun.Order {
         let choice = try Self.choice(manager.configuration, request, manager.places, run)
-        return CreateRun.Order(
+        let format = try format(request)
+        if request.compression != nil, format != .repository {
+            throw BackupError(.usage, "--compression is for repositories", advice: "Leave it out")
+        }
+        var order = CreateRun.Order(
             selection: choice.selection, items: choice.items, rules: choice.rules, name: request.name,
-            format: try format(request), prefix: request.trigger == .auto ? .auto : .chastipi, trigger: request.trigger,
+            format: format, prefix: request.trigger == .auto ? .auto : .chastipi, trigger: request.trigger,
             tags: choice.tags,
             isFull: request.isFull, fullReadDays: manager.configuration.fullReadDays.value,
             rawDatabases: manager.configuration.rawDatabases.value)
+        order.compression = request.compression ?? .auto
+        return order
     }
 
     /// What is asked for, else what is configured, else what the backup directory can hold. Throws if that cannot be

@@ -65,9 +65,9 @@ extension BackupManager {
 
 /// `doctor`: each look adds at least one check, and what keeps it from looking is a finding too.
 struct Doctor {
-    private var places: AppPlaces
-    private let pool: ThreadPool
-    private let run: RunContext
+    private(set) var places: AppPlaces
+    let pool: ThreadPool
+    let run: RunContext
     private(set) var checks: [Check] = []
 
     init(places: AppPlaces, pool: ThreadPool, run: RunContext) {
@@ -102,12 +102,16 @@ struct Doctor {
         }
         attempt("space") { try $0.lookAtSpace(list, in: directory ?? $0.places.app) }
         attempt("permissions") { try $0.lookAtPermissions(directory) }
+        for place in configuration.repositories.value {
+            let name = "repository \(place.name ?? place.shownPath)"
+            attempt(name) { try $0.lookAt(place, as: name) }
+        }
         lookAtClock(list.backups)
         if isDirectoryKnown { attempt("items") { try $0.lookAtItems(configuration) } }
         attempt("python") { try $0.lookAtPython(python, directory) }
     }
 
-    private mutating func add(_ name: String, _ level: Check.Level, _ finding: String, do advice: String = "") {
+    mutating func add(_ name: String, _ level: Check.Level, _ finding: String, do advice: String = "") {
         checks.append(Check(name, level, finding, do: advice))
     }
 

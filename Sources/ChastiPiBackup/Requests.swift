@@ -19,6 +19,8 @@ public struct CreateRequest: Sendable {
     public var isFull = false
     /// Reads the finished backup back.
     public var verifies = false
+    /// How hard a repository compresses; only for those.
+    public var compression: RepositoryCompression?
     /// Encrypts it, which only a zip can be. A zip is encrypted also where the run knows a password already.
     public var encrypts = false
 

@@ -60,7 +60,7 @@ struct StatusRun {
     let run: RunContext
 
     func status(maxAge: Age?) throws -> Status {
-        let directory = try places.existingBackups()
+        let directory = try places.existingStore()
         let list = try Looking(places: places, pool: pool, run: run).list()
         let newest = try places.existing(pool: pool, in: run)?.newestComplete(of: list.backups)
         let age = newest.map { Age(seconds: run.now().moment.seconds &- $0.time.moment.seconds) }

@@ -1,3 +1,12 @@
+/// How hard a repository compresses what it stores.
+public enum RepositoryCompression: String, Sendable, CaseIterable {
+    /// As fast as restic's default, and about as small.
+    case auto
+    case off
+    /// Several times slower, for slow lines and small disks.
+    case max
+}
+
 /// What a new backup is called and what is recorded of how it was made.
 public struct NewBackup: Sendable {
     public var name: BackupName
@@ -7,6 +16,8 @@ public struct NewBackup: Sendable {
     public var isFull: Bool
     /// What it is encrypted with, if it is.
     public var password: Password?
+    /// Of what goes into a repository.
+    public var compression = RepositoryCompression.auto
 
     public init(
         name: BackupName, time: LocalTime, trigger: BackupTrigger = .manual, tags: [String] = [], isFull: Bool = false

@@ -15,7 +15,8 @@ extension RepositoryContainer {
             let began = run.clock.monotonic()
             let repository = try state.repository()
             let index = try state.index()
-            let writer = RepositoryWriter(repository, index: index, on: pool)
+            let writer = RepositoryWriter(
+                repository, index: index, on: pool, compression: .init(new.compression))
             do {
                 let created = try write(plan, as: new, recording, (repository, index, writer), since: began)
                 state.forget()
@@ -169,6 +170,17 @@ extension RepositoryContainer {
                 run.report(.warning("\(finding.subject): \(finding.message)"))
             }
             state.forget()
+        }
+    }
+}
+
+extension RepositoryWriter.Compression {
+    /// As restic's option of the same name.
+    init(_ asked: RepositoryCompression) {
+        switch asked {
+        case .off: self = .none
+        case .auto: self = .zstd(3)
+        case .max: self = .zstd(11)
         }
     }
 }

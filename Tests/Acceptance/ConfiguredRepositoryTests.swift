@@ -37,12 +37,18 @@ import Testing
         try app.expect(before, but: ".: time")
         #expect(try app.done("diff", "a", "b").output == "a and b are equal\n")
         try app.run("restore", "d").expectError(10, "no backup 'd'")
+        let healthy = try app.run("doctor").output
+        #expect(healthy.contains("repository usb") && healthy.contains("opens and has 1 backup"), "\(healthy)")
+        let status = try app.done("status", "--repository", "usb", "--max-age", "1h").output
+        #expect(status.contains("b"), "\(status)")
         // One that cannot be reached does not hide the rest.
         try other.home.remove(entry("repository"))
         let rest = try app.done("list")
         #expect(rest.output.contains("b ") && !rest.output.contains("c "), "\(rest)")
         #expect(rest.errors.contains("warning: the backups in the repository shelf are not listed: "), "\(rest)")
         try app.run("restore", "c").expectError(10, "no backup 'c'")
+        let sick = try app.run("doctor")
+        #expect(sick.status == 1 && sick.output.contains("there is no repository at"), "\(sick)")
     }
 
     @Test func theConfigurationSendsBackupsToARepository() throws {
@@ -70,6 +76,27 @@ import Testing
         try app.done("status")
         try app.done("delete", "a", "--yes")
         try app.run("show", "a").expectError(10, "no backup 'a'")
+    }
+
+    @Test func compressionIsChosen() throws {
+        let kept = try RepositoryApp(isCheap: true)
+        try kept.app.shell("seq 1 300000 > data/text")
+        func stored(_ name: String, _ options: String...) throws -> Int {
+            let before = try kept.home.directory.directory(at: entry("repository")).bytesBelow()
+            let run = try Program.run(
+                ["create", "--name", name, "--repository", kept.path, "--app", kept.app.path] + options,
+                environment: kept.environment)
+            #expect(run.status == 0, "\(run)")
+            let bytes = try kept.home.directory.directory(at: entry("repository")).bytesBelow() - before
+            try kept.done("verify", name)
+            try kept.done("delete", name, "--yes")
+            return Int(bytes)
+        }
+        let (plain, normal) = (try stored("a", "--compression", "off"), try stored("b"))
+        let most = try stored("c", "--compression", "max")
+        #expect(plain > 2 * normal && normal > most, "\(plain) \(normal) \(most)")
+        try kept.expectSound()
+        try kept.app.run("create", "--compression", "max").expectError(2, "--compression is for repositories")
     }
 
     /// From any format into any other, and on: nothing is lost on the way.

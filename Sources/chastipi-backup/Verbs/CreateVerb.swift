@@ -25,6 +25,10 @@ struct CreateOptions: ParsableArguments {
     @Flag(help: "Read the finished backup back.")
     var verify = false
 
+    @Option(
+        help: ArgumentHelp("How hard a repository compresses: auto, off or max (default: auto).", valueName: "how"))
+    var compression: RepositoryCompression?
+
     @OptionGroup var encryption: EncryptionOptions
 
     func request(
@@ -47,6 +51,7 @@ struct CreateOptions: ParsableArguments {
         request.tags = tag
         request.isFull = full
         request.verifies = verify
+        request.compression = compression
         request.encrypts = encryption.isWanted(options)
         return request
     }
@@ -89,6 +94,7 @@ struct ZipVerb: Verb {
 }
 
 extension BackupFormat: ExpressibleByArgument {}
+extension RepositoryCompression: ExpressibleByArgument {}
 
 struct AutoVerb: Verb {
     static let configuration = CommandConfiguration(
