@@ -176,7 +176,7 @@ struct RestorePlanning {
             changes.append(.init(path: step.place, action: action, entries: entries, bytes: bytes))
         }
         var directories: [EntryPath: Attributes] = [:]
-        var notKept: [String] = []
+        var notKept = scope.unsupported
         for (liveIndex, backupIndex) in comparison.directories {
             let path = live.path(of: liveIndex)
             let extended = try extended(of: path)

@@ -13,6 +13,8 @@ struct RestoreScope: Sendable {
 
     let backup: EntryTable
     private(set) var roles: [Role]
+    /// What restic saved and no restore of ours makes: fifos and devices. A line for each.
+    private(set) var unsupported: [String] = []
     /// The selection that the backup was made with, and today's.
     let recorded: Selection
     let today: Selection
@@ -49,12 +51,17 @@ struct RestoreScope: Sendable {
         }
         for index in 0..<backup.count where includesLogs || !isLog[index] {
             try stop.check()
-            if isWanted(index, only: only) { select(index) }
+            guard isWanted(index, only: only) else { continue }
+            guard backup[index].kind.isSaved else {
+                unsupported.append("\(backup.path(of: index)): a \(backup[index].kind.name) is not restored")
+                continue
+            }
+            select(index)
         }
     }
 
     private func isWanted(_ index: Int, only: [EntryPath]) -> Bool {
-        guard !backup[index].flags.contains(.ancestor), backup[index].kind.isSaved else { return false }
+        guard !backup[index].flags.contains(.ancestor) else { return false }
         if backup.withPath(of: index, { Selection.isOurs($0, kind: backup[index].kind) }) { return false }
         guard !only.isEmpty else { return true }
         let path = backup.path(of: index)

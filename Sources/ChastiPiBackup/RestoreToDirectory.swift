@@ -50,7 +50,7 @@ struct RestoreToDirectory {
             backup: planning.found.name, changes: changes, kept: [], unchanged: 0,
             exchange: ExchangePlan(steps: [], directories: [:], mounts: []),
             staged: (0..<backup.count).filter { scope.roles[$0] != .none }, scope: scope,
-            live: EntryTable(root: EntryRecord(kind: .directory)), notKept: [])
+            live: EntryTable(root: EntryRecord(kind: .directory)), notKept: scope.unsupported)
     }
 
     func apply() throws -> RestoreResult {
@@ -62,13 +62,13 @@ struct RestoreToDirectory {
         try checkSpace(for: plan)
         let durability = try Durability(in: parent)
         var partial = try PartialDirectory(name, token: planning.run.randomHex(bytes: 4), in: parent)
-        var result = RestoreResult(ending: .done)
+        var result = RestoreResult(ending: .done, notKept: plan.notKept)
         do {
             // While it is locked nobody takes it for dead.
             partial.directory.lockIfPossible()
             let attributes = try planning.attributes()
             let meter = ProgressMeter(.staging, entries: plan.staged.count, bytes: plan.bytes, in: planning.run)
-            result.notKept = try StagedTree(
+            result.notKept += try StagedTree(
                 planning.found.contents, attributes: attributes, pool: planning.pool, in: planning.run
             ).build(plan.staged, in: partial.directory, meter: meter)
             result.notKept += try setTop(of: partial.directory, attributes)

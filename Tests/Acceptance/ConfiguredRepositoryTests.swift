@@ -82,15 +82,14 @@ import Testing
         let kept = try RepositoryApp(isCheap: true)
         try kept.app.shell("seq 1 300000 > data/text")
         func stored(_ name: String, _ options: String...) throws -> Int {
-            let before = try kept.home.directory.directory(at: entry("repository")).bytesBelow()
             let run = try Program.run(
-                ["create", "--name", name, "--repository", kept.path, "--app", kept.app.path] + options,
+                ["create", "--name", name, "--json", "--repository", kept.path, "--app", kept.app.path] + options,
                 environment: kept.environment)
             #expect(run.status == 0, "\(run)")
-            let bytes = try kept.home.directory.directory(at: entry("repository")).bytesBelow() - before
+            let bytes = run.output.firstMatch(of: /"bytes_written": ([0-9]+)/).flatMap { Int($0.1) }
             try kept.done("verify", name)
             try kept.done("delete", name, "--yes")
-            return Int(bytes)
+            return try #require(bytes)
         }
         let (plain, normal) = (try stored("a", "--compression", "off"), try stored("b"))
         let most = try stored("c", "--compression", "max")

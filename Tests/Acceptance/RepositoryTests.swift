@@ -98,6 +98,19 @@ import Testing
         try kept.done("verify", "one")
     }
 
+    /// Fifos and devices are restic's alone: whoever restores them is told that they are missing.
+    @Test func whatIsNotRestoredIsNamed() throws {
+        let kept = try RepositoryApp()
+        try kept.app.shell("mkfifo data/fifo")
+        try kept.restic("backup", kept.app.path + "/data")
+        try kept.app.shell("rm data/fifo; echo changed > data/deep/one")
+        let inPlace = try kept.run("restore", "latest", "--skip-safety-backup")
+        #expect(inPlace.status == 3 && inPlace.errors.contains("data/fifo: a fifo is not restored"), "\(inPlace)")
+        #expect(try kept.app.tree.read("data/deep/one") == "one")
+        let beside = try kept.run("restore", "latest", "--to", kept.home.path + "/to")
+        #expect(beside.status == 3 && beside.errors.contains("data/fifo: a fifo is not restored"), "\(beside)")
+    }
+
     @Test func backupsAreNamedByNameOrID() throws {
         let kept = try make()
         try kept.done("create", "--name", "one")
