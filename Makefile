@@ -45,6 +45,7 @@ install:
 bench: build
 	@Scripts/install-packages bench
 	@Benchmarks/run $(ARGS)
+	@Benchmarks/run-repositories $(ARGS)
 
 clean:
 	rm -rf .build
