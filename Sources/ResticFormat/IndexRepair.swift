@@ -101,9 +101,11 @@ package struct IndexRepair: Sendable {
             meter.advance(entries: 1) { entryPath(info.key.path) }
             do {
                 let blobs = try coders.with(worker) { coder in
-                    try PackHeader.read(
-                        info.key.id, size: info.size, from: self.repository.backend,
-                        self.repository.configuration.version, &coder.cipher)
+                    try readingTwice {
+                        try PackHeader.read(
+                            info.key.id, size: info.size, from: self.repository.backend,
+                            self.repository.configuration.version, &coder.cipher)
+                    }
                 }
                 return .success(blobs)
             } catch let error as FormatError {

@@ -93,10 +93,10 @@ package struct PackRepair: Sendable {
         return (sound, damaged)
     }
 
-    /// Nil where an object is damaged.
+    /// Nil where an object is damaged, also when it is read once more.
     private func attempt<R>(_ body: () throws -> R) throws -> R? {
         do {
-            return try body()
+            return try readingTwice(body)
         } catch is FormatError {
             return nil
         } catch let error as StorageError where error.concernsObject {

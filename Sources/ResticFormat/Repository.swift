@@ -156,8 +156,11 @@ extension Repository {
         let results = try pool.map(keys.count) { worker, number -> Result<R, any Error> in
             let key = keys[number]
             do {
-                let json = try coders.with(worker) { try self.document(key, limit: limit, &$0) }
-                return .success(try read(key.id, json))
+                return .success(
+                    try readingTwice {
+                        let json = try coders.with(worker) { try self.document(key, limit: limit, &$0) }
+                        return try read(key.id, json)
+                    })
             } catch let error as FormatError {
                 return .failure(error)
             } catch let error as StorageError where error.concernsObject {
@@ -178,6 +181,18 @@ extension Repository {
 extension StorageError {
     /// Whether the object may be to blame, such as one on a bad sector, so that others can be read all the same.
     var concernsObject: Bool { [.notFound, .tooShort, .invalid, .other].contains(code) }
+}
+
+/// Reads something, and once more if it seems to be damaged or missing: bytes may have got lost on the way, and what is called damaged
+/// may be removed. `body` changes nothing before it knows that all is well.
+func readingTwice<R>(_ body: () throws -> R) throws -> R {
+    do {
+        return try body()
+    } catch is FormatError {
+        return try body()
+    } catch let error as StorageError where error.concernsObject {
+        return try body()
+    }
 }
 
 // Blobs.
@@ -201,7 +216,9 @@ extension Repository {
         var reason = "the index does not have it"
         for number in index.numbers(of: key) {
             do {
-                return try coder.readBlob(key, at: index.location(number), from: backend, body)
+                return try readingTwice {
+                    try coder.readBlob(key, at: index.location(number), from: backend, body)
+                }
             } catch let error as FormatError {
                 reason = error.description
             } catch let error as StorageError where error.concernsObject {

@@ -95,9 +95,11 @@ package struct SnapshotRepair: Sendable {
             let number = numbers[place]
             do {
                 try coders.with(worker) { coder in
-                    try coder.readBlob(
-                        index.key(number), at: index.location(number), from: self.repository.backend
-                    ) { _ in }
+                    try readingTwice {
+                        try coder.readBlob(
+                            index.key(number), at: index.location(number), from: self.repository.backend
+                        ) { _ in }
+                    }
                 }
                 return false
             } catch is FormatError {
