@@ -7,8 +7,8 @@ import Workers
 /// with empty directories in the place of trees that cannot be read. The new ones have the tag `repaired`, and the damaged one's ID
 /// as their original.
 ///
-/// The caller holds an exclusive lock from before ``plan(_:)`` until ``apply(_:)`` has returned. The index should be right: repair
-/// that first.
+/// The caller holds an exclusive lock from before ``plan(_:)`` until ``apply(_:)`` has returned. The index must be right: repair that
+/// first.
 ///
 /// Source: restic's `repair snapshots`.
 package struct SnapshotRepair: Sendable {
@@ -57,7 +57,11 @@ package struct SnapshotRepair: Sendable {
     }
 
     /// Finds out what is lost; nothing is changed.
+    ///
+    /// Throws `BackupError.refused` if the index is wrong: what it does not name seems lost and may be there.
     package func plan(_ options: Options = Options()) throws -> Plan {
+        let indexRepair = try IndexRepair(repository, on: pool, in: run).plan()
+        try requireRight(indexRepair, isDamaged: false)
         let (snapshots, unreadable) = try repository.readableSnapshots(on: pool)
         let index = try repository.indexFiles(on: pool).index
         var scan = DamageScan(
@@ -73,9 +77,21 @@ package struct SnapshotRepair: Sendable {
             if !new.isLost, !new.isReplaced { new.replacement = Self.replacement(of: stored, found.tree) }
             damaged.append(new)
         }
+        try requireRight(indexRepair, isDamaged: !damaged.isEmpty)
         return Plan(
             damaged: damaged, unreadable: unreadable.map(\.finding), sound: snapshots.count - damaged.count,
             forgets: options.forgets, trees: scan.trees)
+    }
+
+    /// `isDamaged`: whether something seems to be lost.
+    private func requireRight(_ index: IndexRepair.Plan, isDamaged: Bool) throws {
+        // Not more than that: packs may be there whose headers cannot be read, and others that an interrupted backup has left.
+        let isRight = index.unreadableFiles.isEmpty && index.missingPacks.isEmpty && index.lostBlobs.isEmpty
+        if isRight && (index.indexedPacks.isEmpty || !isDamaged) { return }
+        throw BackupError(
+            .refused,
+            "the index of \(repository.backend.place) is not what is stored there: what is lost cannot be told",
+            advice: "Repair the index first.")
     }
 
     private static func replacement(of stored: Repository.StoredSnapshot, _ tree: SHA256Digest) -> Snapshot {

@@ -70,6 +70,28 @@ import Workers
         }
     }
 
+    /// Each file by itself, cut off anywhere or with another byte anywhere.
+    @Test func eachIndexFile() throws {
+        var random = SeededRandom.printed(for: "eachIndexFile")
+        let stored = try backups(&random)
+        let expected = try WeakRepository.open(try stored.backend()).everything()
+        for key in stored.keys(.index) {
+            let bytes = try #require(stored.objects[key])
+            let place = Int.random(in: bytes.indices, using: &random)
+            var flipped = bytes
+            flipped[place] ^= UInt8(1) << UInt8.random(in: 0..<8, using: &random)
+            for wrong in [[], Array(bytes.prefix(place)), Array(bytes.dropLast()), flipped, bytes + [0]] {
+                var objects = stored
+                objects.objects[key] = wrong
+                let backend = try objects.backend()
+                let plan = try repair(backend)
+                #expect(plan.unreadableFiles.map(\.subject) == ["\(key)"] && plan.lostBlobs.isEmpty)
+                #expect(try WeakRepository.open(backend).everything() == expected, "\(key) with \(wrong.count) bytes")
+                #expect(try WeakRepository.open(backend).check().findings == [])
+            }
+        }
+    }
+
     /// A pack that is gone, cut off or too long, and one that no header tells of.
     @Test func damagedPacks() throws {
         var random = SeededRandom.printed(for: "damagedPacks")

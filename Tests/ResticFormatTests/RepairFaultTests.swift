@@ -121,6 +121,7 @@ import Workers
             _ = try repair.apply(try repair.plan(options))
         }
         try eachCall(fault, of: stored, repair) { backend, place in
+            try repairIndex(try WeakRepository.open(backend))
             try repair(try WeakRepository.open(backend))
             let repository = try WeakRepository.open(backend)
             var found = try repository.everything()

@@ -168,6 +168,27 @@ import Workers
         #expect(restored[entry("a/other")]?.content == (try source.read(entry("a/other"))))
     }
 
+    /// What an index does not name, or names wrongly, is not lost: no snapshot goes for that.
+    @Test func wrongIndex() throws {
+        var random = SeededRandom.printed(for: "wrongIndex")
+        let (stored, _) = try backups(&random)
+        let (index, pack) = (stored.keys(.index)[0], stored.keys(.pack)[0])
+        var (gone, cut, flipped, missing) = (stored, stored, stored, stored)
+        gone.objects[index] = nil
+        cut.objects[index]?.removeLast()
+        flipped.objects[index]?[40] ^= 1
+        missing.objects[pack] = nil
+        for damaged in [gone, cut, flipped, missing] {
+            let backend = try damaged.backend()
+            #expect(throws: BackupError.self) { try repair(backend, forgets: true) }
+            #expect(try StoredObjects(backend) == damaged)
+            let index = IndexRepair(try WeakRepository.open(backend), on: pool, in: TestRun().context())
+            try index.apply(try index.plan())
+            // Then it tells what is lost: nothing, unless a pack is.
+            #expect(try repair(backend).plan.damaged.isEmpty == (damaged != missing))
+        }
+    }
+
     /// Killed at any change: no damaged snapshot goes before its replacement is there, which is whole.
     @Test func killed() throws {
         var random = SeededRandom.printed(for: "SnapshotRepairTests.killed")
@@ -190,6 +211,9 @@ import Workers
             for damaged in plan.damaged {
                 #expect(left.contains { $0.id == damaged.stored.id || $0.snapshot.original == damaged.stored.id })
             }
+            // Packs that the killed one has left must not count as lost.
+            let index = IndexRepair(try WeakRepository.open(backend), on: pool, in: TestRun().context())
+            try index.apply(try index.plan())
             _ = try self.repair(backend, forgets: true)
             let repository = try WeakRepository.open(backend)
             #expect(try !repository.check().isDamaged, "after \(changes) changes")
