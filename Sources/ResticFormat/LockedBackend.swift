@@ -48,10 +48,8 @@ final class LockedBackend: Backend {
         try base.create(key, bytes)
     }
 
-    func upload() throws(StorageError) -> any ObjectUpload {
-        try check("create", "a pack")
-        return Upload(try base.upload(), self)
-    }
+    /// Begun before the lock is confirmed: what is not finished nobody sees, and the wait goes on beside it.
+    func upload() throws(StorageError) -> any ObjectUpload { Upload(try base.upload(), self) }
 
     func removeLeftovers() throws(StorageError) {
         try check("remove", "what unfinished uploads left in \(place)")

@@ -197,4 +197,62 @@ struct PowerCutLongTests {
             if status == 0 { break }
         }
     }
+
+    // MARK: Repositories
+
+    /// What was there before is whole, what is listed is whole, and the next run goes on.
+    @Test(arguments: [["create", "--name", "two"], ["prune", "--keep-last", "1", "--yes", "--yes-remove-many"]])
+    func aPowerCutLeavesARepositorySound(verb: [String]) throws {
+        let small = try SmallApp()
+        let secret = try TemporaryTree()
+        try secret.write(entry("password"), Array("word".utf8), mode: 0o600)
+        func run(_ verb: [String], _ app: String, fault: String? = nil) throws -> Program.Answer {
+            var environment = ["CHASTIPI_BACKUP_PASSWORD_FILE": secret.path + "/password"]
+            environment["CHASTIPI_FAULT"] = fault
+            return try Program.run(
+                verb + ["--repository", app + "/../repository", "--app", app], environment: environment)
+        }
+        func names(_ app: String) throws -> [String] {
+            let list = try run(["list", "--json"], app)
+            #expect(list.status == 0, "\(list)")
+            return list.output.matches(of: /"name": "([^"]+)"/).map { String($0.1) }
+        }
+        let start = try image("ext4", of: small, after: [])
+        try start.mounted { app in
+            try CheapRepository.make(at: app + "/../repository", password: "word")
+            for _ in 0..<3 {
+                #expect(try run(["create"], app).status == 0)
+                try Image.sh("echo more >> \(app)/data/app.db; head -c 3000 /dev/urandom > \(app)/data/random")
+            }
+        }
+        var kept = 0
+        for number in 1... {
+            let image = try start.afterPowerCut()
+            let (status, cut) = try image.mounted { app in
+                let answer = try run(verb, app, fault: "\(number):kill")
+                return (answer.status, try image.afterPowerCut())
+            }
+            try cut.mounted { app in
+                let names = try names(app)
+                #expect(verb[0] == "create" ? names.count >= 3 : !names.isEmpty, "call \(number): \(names)")
+                kept = names.count
+                for name in names {
+                    let verified = try run(["verify", name], app)
+                    #expect(verified.status == 0, "call \(number): \(verified)")
+                }
+                if number % 5 == 0 {
+                    let check = try ToolRun.run(
+                        "restic", ["--repo", app + "/../repository", "--no-cache", "check", "--read-data"],
+                        environment: ["RESTIC_PASSWORD": "word"])
+                    #expect(check.status == 0, "call \(number): \(String(decoding: check.errors, as: UTF8.self))")
+                }
+                #expect(try run(["create", "--name", "next"], app).status == 0)
+                #expect(try run(["verify", "next"], app).status == 0)
+            }
+            if status == 0 {
+                #expect(kept == (verb[0] == "create" ? 4 : 1), "what was reported must survive")
+                break
+            }
+        }
+    }
 }

@@ -93,7 +93,7 @@ final class RepositoryApp: Sendable {
 }
 
 /// A repository whose key is derived in no time.
-private enum CheapRepository {
+enum CheapRepository {
     static func make(at path: String, password: String) throws {
         var new = NewRepository()
         new.parameters = try #require(ScryptParameters(cost: 1024, blockSize: 1, parallelism: 1))
