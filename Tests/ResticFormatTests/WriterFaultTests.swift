@@ -147,7 +147,8 @@ import Workers
             if faulty.calls <= number { break }
             number += 1
         }
-        #expect(number > 10 && told > 5, "\(number) calls, \(told) told")
+        // What is read twice need not be told.
+        #expect(number > 10 && told > 2, "\(number) calls, \(told) told")
     }
 
     /// Whatever byte of whatever object is another one, it is found.
