@@ -266,11 +266,21 @@ package final class RepositoryLock: Sendable {
         if let error = remove(state.withLock { $0.stored }) { throw error }
     }
 
+    private func isMissing(_ key: ObjectKey) -> Bool {
+        do throws(StorageError) {
+            _ = try repository.backend.info(key)
+            return false
+        } catch {
+            return error.code == .notFound
+        }
+    }
+
     /// What cannot be removed is tried again later.
     @discardableResult
     private func remove(_ keys: Set<ObjectKey>) -> StorageError? {
         guard !keys.isEmpty else { return nil }
-        let failures = repository.backend.remove(Array(keys))
+        // What was never made, on a disk that is only read, need not go.
+        let failures = repository.backend.remove(Array(keys)).filter { key, _ in !isMissing(key) }
         state.withLock { state in
             for key in keys where failures[key] == nil {
                 state.stored.remove(key)

@@ -111,6 +111,27 @@ import Testing
         #expect(beside.status == 3 && beside.errors.contains("data/fifo: a fifo is not restored"), "\(beside)")
     }
 
+    /// On a medium that is only read everything can be read, and nothing is said of locks.
+    @Test(.enabled(if: Needs.isRoot, Needs.isRootText)) func aReadOnlyRepositoryIsRead() throws {
+        let kept = try RepositoryApp(isCheap: true)
+        try kept.done("create", "--name", "one")
+        try kept.app.shell("mount --bind \(kept.path) \(kept.path); mount -o remount,bind,ro \(kept.path)")
+        defer { _ = try? kept.app.shell("umount \(kept.path)") }
+        for verb in [
+            ["list"], ["verify", "one"], ["diff", "one"], ["restore", "one", "--to", kept.home.path + "/to"],
+        ] {
+            let run = try Program.run(
+                verb + ["--repository", kept.path, "--app", kept.app.path], environment: kept.environment)
+            #expect(run.status == 0 && run.errors == "", "\(verb): \(run)")
+        }
+        for verb in [["create"], ["delete", "one", "--yes"]] {
+            let run = try Program.run(
+                verb + ["--repository", kept.path, "--app", kept.app.path], environment: kept.environment)
+            run.expectError(1, "read-only file system")
+            #expect(!run.errors.contains("warning"), "\(run)")
+        }
+    }
+
     @Test func backupsAreNamedByNameOrID() throws {
         let kept = try make()
         try kept.done("create", "--name", "one")
