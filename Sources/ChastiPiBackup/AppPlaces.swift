@@ -17,6 +17,8 @@ struct AppPlaces: Sendable {
     var isRepositoryNamed = false
     /// Those that the configuration names.
     var configuredRepositories: [RepositoryPlace] = []
+    /// Of those, the ones that are only read: nobody is asked for their passwords.
+    var otherRepositories: [NamedRepository] = []
     /// Whether an entry of this name at the top is one that backups of this app hold.
     var isItem: @Sendable (EntryPath) -> Bool = { _ in true }
 
@@ -133,7 +135,7 @@ extension AppPlaces {
 
     /// Other places where the app has backups: the backup directory where a repository is worked on, and the repositories that
     /// the configuration names. None if a repository was named for this run.
-    func others(in run: RunContext) -> [AppPlaces] {
+    func others() -> [AppPlaces] {
         guard !isRepositoryNamed else { return [] }
         var others: [AppPlaces] = []
         if repository != nil {
@@ -141,12 +143,19 @@ extension AppPlaces {
             local.repository = nil
             others.append(local)
         }
-        for place in configuredRepositories where repository?.opening.place.isSame(as: place) != true {
+        for repository in otherRepositories {
             var other = self
-            other.repository = NamedRepository(place, patience: 0, mayAsk: false, in: run)
+            other.repository = repository
             others.append(other)
         }
         return others
+    }
+
+    /// Names the repositories that verbs look into besides the one that they work on.
+    mutating func nameOthers(in run: RunContext) {
+        let places = configuredRepositories.filter { repository?.opening.place.isSame(as: $0) != true }
+        otherRepositories =
+            isRepositoryNamed ? [] : places.map { NamedRepository($0, patience: 0, mayAsk: false, in: run) }
     }
 
     /// For people: `the repository usb`.
@@ -164,7 +173,7 @@ extension AppPlaces {
         do {
             return try openHere(text, pool: pool, in: run)
         } catch let error as BackupError where error.code == .notFound {
-            for other in others(in: run) {
+            for other in others() {
                 do {
                     return try other.openHere(text, pool: pool, in: run)
                 } catch let missing as BackupError where missing.code == .notFound {

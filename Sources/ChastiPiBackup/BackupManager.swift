@@ -46,6 +46,7 @@ public struct BackupManager: Sendable {
         places.isRepositoryNamed = place != nil
         if place == nil, configuration.format.value == .repository { place = try .only(in: configuration) }
         places.repository = place.map { NamedRepository($0, patience: patience, in: run) }
+        places.nameOthers(in: run)
         self.patience = patience
         self.places = places
         self.run = run
@@ -105,7 +106,7 @@ public struct BackupManager: Sendable {
     /// All backups, newest first: those that verbs work on, and beside them those in other places of the app, unless a
     /// repository was named. Takes no lock.
     public func list() throws -> BackupList {
-        try Self.reporting { try Looking(places: places, pool: pool, run: run).list(with: places.others(in: run)) }
+        try Self.reporting { try Looking(places: places, pool: pool, run: run).list(with: places.others()) }
     }
 
     /// One backup with all that is known of it: `backup` is a name, `latest`, or a path.
@@ -291,10 +292,20 @@ public struct BackupManager: Sendable {
 }
 
 extension BackupManager {
-    /// Calls `body` with the repository's lock, where a repository is worked on.
+    /// Calls `body` with the lock of the repository that is worked on, and with those for reading of others in which a backup may be
+    /// looked for. Each is taken when its repository is needed.
     private func locking<R>(_ use: RepositoryState.Use, _ verb: String, _ body: () throws -> R) throws -> R {
-        guard let repository = places.repository else { return try body() }
-        return try repository.state.locking(use, for: verb, body)
+        guard let repository = places.repository else { return try reading(places.otherRepositories[...], verb, body) }
+        return try repository.state.locking(use, for: verb) {
+            try reading(places.otherRepositories[...], verb, body)
+        }
+    }
+
+    private func reading<R>(
+        _ repositories: ArraySlice<NamedRepository>, _ verb: String, _ body: () throws -> R
+    ) throws -> R {
+        guard let first = repositories.first else { return try body() }
+        return try first.state.locking(.reading, for: verb) { try reading(repositories.dropFirst(), verb, body) }
     }
 
     /// Who only looks does not recover, but says that it is due (promise 7).

@@ -66,7 +66,7 @@ struct CopyRun {
         var own = try AppPlaces(app: places.appPath, backupDirectory: nil)
         own.isItem = places.isItem
         (own.repository, own.isRepositoryNamed) = (places.repository, places.isRepositoryNamed)
-        own.configuredRepositories = places.configuredRepositories
+        (own.configuredRepositories, own.otherRepositories) = (places.configuredRepositories, places.otherRepositories)
         do {
             return try own.open(text, pool: manager.pool, in: run)
         } catch let error as BackupError where error.code == .notFound {

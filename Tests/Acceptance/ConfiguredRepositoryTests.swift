@@ -23,6 +23,8 @@ import Testing
     @Test func allBackupsAreListedAndFound() throws {
         let (kept, other) = try make()
         let app = kept.app
+        // So large that its restore can be watched.
+        try app.shell("head -c 100000000 /dev/urandom > data/large")
         try app.done("create", "--name", "a")
         try app.done("create", "--name", "b", "--repository", "usb")
         try app.done("create", "--name", "c", "--repository", "shelf")
@@ -36,6 +38,13 @@ import Testing
         try app.done("restore", "c", "--skip-safety-backup")
         try app.expect(before, but: ".: time")
         #expect(try app.done("diff", "a", "b").output == "a and b are equal\n")
+        // Also where it was only looked for: nobody may prune it meanwhile, and the lock goes afterwards.
+        #expect(try FileManager.default.contentsOfDirectory(atPath: other.path + "/locks") == [])
+        let restore = try RunningProgram(["restore", "c", "--to", other.home.path + "/to"], app: app.path)
+        let isLocked = try restore.wait {
+            try !FileManager.default.contentsOfDirectory(atPath: other.path + "/locks").isEmpty
+        }
+        #expect(try restore.end().status == 0 && isLocked)
         try app.run("restore", "d").expectError(10, "no backup 'd'")
         let healthy = try app.run("doctor").output
         #expect(healthy.contains("repository usb") && healthy.contains("opens and has 1 backup"), "\(healthy)")
