@@ -185,7 +185,15 @@ extension RepositoryContainer {
             let repository = try state.repository()
             guard repository.backend.abilities.contains(.remove), !repository.configuration.isAppendOnly else { return }
             let prune = RepositoryPrune(repository, on: pool, in: run)
-            for finding in try prune.apply(try prune.plan(PruneOptions())) {
+            let plan: PrunePlan
+            do {
+                plan = try prune.plan(PruneOptions())
+            } catch let error as BackupError where error.code == .damaged {
+                let what = error.message.split(separator: "; nothing was removed").first ?? ""
+                throw BackupError(
+                    .damaged, "the backups are deleted, but no space is freed: \(what)", advice: error.advice)
+            }
+            for finding in try prune.apply(plan) {
                 run.report(.warning("\(finding.subject): \(finding.message)"))
             }
             state.forget()

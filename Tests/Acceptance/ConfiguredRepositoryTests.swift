@@ -91,6 +91,9 @@ import Testing
         try kept.app.shell("for file in '\(kept.path)'/snapshots/*; do chmod 600 $file; : > $file; break; done")
         let verified = try kept.run("verify", "--all")
         #expect(verified.status == 20 && verified.output.contains("DAMAGED"), "\(verified)")
+        let name = try #require(try kept.names().first)
+        try kept.run("delete", name, "--yes").expectError(20, "the backups are deleted, but no space is freed")
+        #expect(try kept.names().isEmpty)
     }
 
     @Test func compressionIsChosen() throws {
