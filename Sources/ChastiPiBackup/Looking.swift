@@ -99,13 +99,26 @@ struct Looking {
         guard request.percent > 0, request.percent <= 100 else {
             throw BackupError(.usage, "--sample takes more than 0 and at most 100 percent")
         }
-        if request.all { return try list().backups.compactMap { try verify($0, request) } }
+        if request.all {
+            return try list().backups.compactMap { try verify($0, request) } + verificationsOfUnreadable()
+        }
         let names = request.backups.isEmpty ? ["latest"] : request.backups
         // One that does not exist is told before others are read, which takes long.
         for name in names where !name.contains("/") { try checkThere(name) }
         return try names.map { name in
             guard names.count > 1 else { return try verify(name, request) }
             return try unlessItCannotBeRead(try listed(name)) { try verify(name, request) }
+        }
+    }
+
+    /// Backups of the repository that are so damaged that no list has them.
+    private func verificationsOfUnreadable() throws -> [Verification] {
+        try (places.repository?.state.damagedSnapshots() ?? []).map { finding in
+            let id = finding.subject.split(separator: " ").last.map(String.init) ?? finding.subject
+            let backup = Backup(
+                name: try BackupName(id), format: .repository, origin: .plain,
+                time: LocalTime(moment: Timestamp(seconds: 0), offset: 0))
+            return Verification(backup: backup, findings: [finding], files: 0, bytes: 0)
         }
     }
 

@@ -66,8 +66,8 @@ extension RepositoryManager {
             do {
                 lock = try repository.lock(.shared, for: verb, patience: patience, in: run)
             } catch let error as StorageError {
-                guard [.denied, .readOnly].contains(error.code) else { throw error }
-                run.report(.note("no lock can be made in \(place.shownPath), which is only read"))
+                guard error.forbidsLocks else { throw error }
+                run.report(error.tellsOfMissingLock(in: place.shownPath))
                 lock = nil
             }
             defer { lock?.abandon() }

@@ -171,3 +171,15 @@ extension Repository {
         return result
     }
 }
+
+extension StorageError {
+    /// Whether who only reads goes on without a lock: none can be made, on a disk that is mounted for reading or full. Just from a
+    /// full one a restore must work, and nobody can lock it to remove something there either.
+    package var forbidsLocks: Bool { [.denied, .readOnly, .noSpace].contains(code) }
+
+    /// What is said about that.
+    package func tellsOfMissingLock(in place: String) -> Event {
+        guard code == .noSpace else { return .note("no lock can be made in \(place), which is only read") }
+        return .warning("no lock can be made in \(place), which is full: remove nothing there meanwhile")
+    }
+}

@@ -7,6 +7,7 @@ import Workers
 package final class RepositoryState: Sendable {
     private struct Known {
         var snapshots: [Repository.StoredSnapshot]?
+        var damagedSnapshots: [Finding] = []
         var index: BlobIndex?
     }
 
@@ -94,8 +95,8 @@ package final class RepositoryState: Sendable {
                 throw error
             }
         } catch let error as StorageError {
-            guard locking.use == .reading, [.denied, .readOnly].contains(error.code) else { throw BackupError(error) }
-            run.report(.note("no lock can be made in \(repository.backend.place), which is only read"))
+            guard locking.use == .reading, error.forbidsLocks else { throw BackupError(error) }
+            run.report(error.tellsOfMissingLock(in: repository.backend.place))
             return nil
         }
     }
@@ -105,8 +106,14 @@ package final class RepositoryState: Sendable {
         if let known = known.withLock({ $0.snapshots }) { return known }
         let (snapshots, findings) = try repository().snapshots(on: pool)
         warn(findings)
-        known.withLock { $0.snapshots = snapshots }
+        known.withLock { ($0.snapshots, $0.damagedSnapshots) = (snapshots, findings) }
         return snapshots
+    }
+
+    /// What is wrong with the snapshots that cannot be read, and so are in no list.
+    package func damagedSnapshots() throws -> [Finding] {
+        _ = try snapshots()
+        return known.withLock { $0.damagedSnapshots }
     }
 
     /// Where all blobs are. Snapshots are read before: those that others add meanwhile may name blobs that it does not have.

@@ -125,16 +125,14 @@ extension RepositoryContainer {
     /// The trees of the directories above the app, each with one node, as restic stores them. Returns the root's.
     private func saveAncestors(of written: SnapshotArchive.Written, _ writer: RepositoryWriter) throws -> SHA256Digest {
         let names = surroundings.path.split(separator: UInt8(ascii: "/")).map { Array($0) }
-        var directories = [surroundings.app]
-        for _ in names.dropFirst() { directories.append(try directories[directories.count - 1].directory("..".utf8)) }
-        directories.reverse()
+        let ancestors = try ancestors(count: names.count)
         var table = EntryTable(root: EntryRecord(kind: .directory))
         var parent = 0
         for (depth, name) in names.enumerated() {
             let isApp = depth == names.count - 1
-            let extended =
-                isApp ? written.table.extended(of: 0) : try FileAttributes.extended(of: directories[depth].descriptor)
-            var record = try directories[depth].status().record
+            let ancestor = ancestors[depth]
+            let extended = isApp ? written.table.extended(of: 0) : ancestor.extended
+            var record = ancestor.record
             if isApp { record.take(written.table[0]) }
             table.userNames[record.user] = OwnerNames.user(record.user)
             table.groupNames[record.group] = OwnerNames.group(record.group)
@@ -148,6 +146,27 @@ extension RepositoryContainer {
             tree = try maker.tree(of: index, table, subtree: tree) { try writer.save(.tree, $0, worker: 0).id }
         }
         return tree
+    }
+
+    /// The app's directory and `count` - 1 above it, the topmost first. One that we may only pass through, such as a /home with the
+    /// mode 711, is described without being opened: its extended attributes stay unknown.
+    private func ancestors(count: Int) throws -> [(record: EntryRecord, extended: [ExtendedAttribute])] {
+        var opened = surroundings.app
+        var ancestors = [(try opened.status().record, try FileAttributes.extended(of: opened.descriptor))]
+        var steps = 0
+        while ancestors.count < count {
+            steps += 1
+            let above = Array(repeatElement("..", count: steps).joined(separator: "/").utf8)
+            do throws(DiskError) {
+                opened = try opened.directory(above)
+                steps = 0
+                ancestors.append((try opened.status().record, try FileAttributes.extended(of: opened.descriptor)))
+            } catch {
+                guard error.code == .denied, let status = try opened.status(of: above) else { throw error }
+                ancestors.append((status.record, []))
+            }
+        }
+        return ancestors.reversed()
     }
 
     // MARK: Removing
@@ -166,7 +185,15 @@ extension RepositoryContainer {
             let repository = try state.repository()
             guard repository.backend.abilities.contains(.remove), !repository.configuration.isAppendOnly else { return }
             let prune = RepositoryPrune(repository, on: pool, in: run)
-            for finding in try prune.apply(try prune.plan(PruneOptions())) {
+            let plan: PrunePlan
+            do {
+                plan = try prune.plan(PruneOptions())
+            } catch let error as BackupError where error.code == .damaged {
+                let what = error.message.split(separator: "; nothing was removed").first ?? ""
+                throw BackupError(
+                    .damaged, "the backups are deleted, but no space is freed: \(what)", advice: error.advice)
+            }
+            for finding in try prune.apply(plan) {
                 run.report(.warning("\(finding.subject): \(finding.message)"))
             }
             state.forget()

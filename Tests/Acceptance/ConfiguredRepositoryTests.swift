@@ -87,6 +87,24 @@ import Testing
         try app.run("show", "a").expectError(10, "no backup 'a'")
     }
 
+    @Test func oneOfSeveralIsNamedToTheVerbsOfRepositories() throws {
+        let (kept, _) = try make("format: repository")
+        try kept.app.done("repository", "check", "--repository", "usb")
+        try kept.app.run("repository", "check").expectError(2, "which repository?")
+    }
+
+    @Test func aBackupThatNoListHasIsFoundDamaged() throws {
+        let kept = try RepositoryApp(isCheap: true)
+        try kept.done("create", "--name", "one")
+        try kept.done("create", "--name", "two")
+        try kept.app.shell("for file in '\(kept.path)'/snapshots/*; do chmod 600 $file; : > $file; break; done")
+        let verified = try kept.run("verify", "--all")
+        #expect(verified.status == 20 && verified.output.contains("DAMAGED"), "\(verified)")
+        let name = try #require(try kept.names().first)
+        try kept.run("delete", name, "--yes").expectError(20, "the backups are deleted, but no space is freed")
+        #expect(try kept.names().isEmpty)
+    }
+
     @Test func compressionIsChosen() throws {
         let kept = try RepositoryApp(isCheap: true)
         try kept.app.shell("seq 1 300000 > data/text")
@@ -138,5 +156,48 @@ import Testing
         try app.run("copy", "a", "--to", "nowhere").expectError(10, "nowhere")
         try app.run("copy", "a", "--to", "usb", "--name", "b").expectError(1, "there is a backup 'b' already")
         try app.run("copy", "a", "--to", "repository").expectError(2, "which repository?", "usb")
+    }
+}
+
+/// What only root can arrange.
+@Suite(.enabled(if: Needs.isRoot, Needs.isRootText)) struct RepositoriesAsRootTests {
+    @Test func aFullDiskGivesItsBackupsBack() throws {
+        let kept = try RepositoryApp(isCheap: true)
+        try kept.done("create", "--name", "one")
+        try kept.app.mount(at: "backups", size: "8m")
+        let path = kept.app.path + "/backups/full"
+        try kept.app.shell(
+            "cp -a '\(kept.path)' backups/full; dd if=/dev/zero of=backups/.fill bs=4k 2>/dev/null || true; echo changed > app.py"
+        )
+        func run(_ arguments: String...) throws -> Program.Answer {
+            try Program.run(
+                arguments + ["--repository", path, "--app", kept.app.path], environment: kept.environment)
+        }
+        let restored = try run("restore", "one", "--to", kept.home.path + "/out")
+        #expect(restored.status == 0 && restored.errors.contains("which is full"), "\(restored)")
+        #expect(try kept.home.read("out/app.py") == "the app")
+        #expect(try run("verify", "one").status == 0)
+        #expect(try run("create").status == 1)
+    }
+
+    @Test func aDirectoryAboveTheAppNeedNotBeReadable() throws {
+        let tree = try TemporaryTree()
+        try tree.write("home/above/app/data/file", "content")
+        try tree.write("password", "word")
+        let (app, repository) = (tree.path + "/home/above/app", tree.path + "/repository")
+        func run(_ arguments: String...) throws -> ToolRun {
+            try ToolRun.run(
+                "setpriv",
+                ["--reuid=65534", "--regid=65534", "--clear-groups", Program.path] + arguments
+                    + ["--repository", repository, "--password-file", tree.path + "/password"], in: tree.path)
+        }
+        _ = try ToolRun.run(
+            "sh",
+            ["-c", "mkdir repository; chown -R 65534 home/above/app repository password; chmod 711 . home home/above"],
+            in: tree.path)
+        #expect(try run("repository", "init").status == 0)
+        let made = try run("create", "--app", app, "--name", "one")
+        #expect(made.status == 0, "\(String(decoding: made.errors, as: UTF8.self))")
+        #expect(try run("verify", "--app", app, "one").status == 0)
     }
 }

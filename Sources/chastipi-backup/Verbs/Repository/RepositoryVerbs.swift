@@ -33,18 +33,21 @@ extension RepositoryVerb {
 extension Session {
     /// The repository that is meant.
     func repository() throws -> RepositoryManager {
-        let configuration = try repositoryConfiguration()
+        let text = try options.repository ?? Environment.repository()
+        let configuration = try repositoryConfiguration(for: text)
         let patience = try options.patience()
-        guard let text = try options.repository ?? Environment.repository() else {
+        guard let text else {
             return RepositoryManager(try RepositoryPlace.only(in: configuration), patience: patience, run: run)
         }
         return RepositoryManager(try RepositoryPlace.named(text, in: configuration), patience: patience, run: run)
     }
 
     /// Nil where there is no app, and no file was named.
-    private func repositoryConfiguration() throws -> Configuration? {
+    private func repositoryConfiguration(for repository: String?) throws -> Configuration? {
         if let file = options.config { return try Configuration.read(file) }
         guard let app = try options.backupDir == nil ? options.knownApp() : options.appPath() else { return nil }
-        return try BackupManager(app: app, backupDirectory: options.backupDir, run: run).configuration
+        // Named to it: of several that are configured it could not tell which one is meant.
+        return try BackupManager(app: app, backupDirectory: options.backupDir, repository: repository, run: run)
+            .configuration
     }
 }
