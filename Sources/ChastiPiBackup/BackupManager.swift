@@ -29,7 +29,7 @@ public struct BackupManager: Sendable {
     ///   - backupDirectory: where its backups are; by default `backups` in the app.
     ///   - configurationFile: by default `backup.yaml` in the backup directory, if it is there.
     ///   - repository: the repository to work on instead of the backup directory: a path, or a name of the configuration. By
-    ///     default none, or the configured one where the configured format is `repository`.
+    ///     default none, or the only configured one where the configured format is `repository`.
     ///   - patience: for how many seconds a repository's lock that somebody else holds is tried for again.
     public init(
         app: String, backupDirectory: String? = nil, configurationFile: String? = nil, repository: String? = nil,
@@ -44,7 +44,9 @@ public struct BackupManager: Sendable {
         places.configuredRepositories = configuration.repositories.value
         var place = try repository.map { [configuration] in try RepositoryPlace.named($0, in: configuration) }
         places.isRepositoryNamed = place != nil
-        if place == nil, configuration.format.value == .repository { place = try .only(in: configuration) }
+        // Of several none is meant, until one is named.
+        let configured = configuration.repositories.value
+        if place == nil, configuration.format.value == .repository, configured.count == 1 { place = configured[0] }
         places.repository = place.map { NamedRepository($0, patience: patience, in: run) }
         places.nameOthers(in: run)
         self.patience = patience

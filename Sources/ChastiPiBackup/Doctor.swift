@@ -51,13 +51,13 @@ extension BackupManager {
     /// Looks for what keeps backups and restores from working. Takes no lock; nothing changes. Unlike a manager it can be
     /// asked with a configuration that cannot be used.
     public static func diagnose(
-        app: String, backupDirectory: String? = nil, configurationFile: String? = nil, python: PythonVersion,
-        run: RunContext
+        app: String, backupDirectory: String? = nil, configurationFile: String? = nil, repository: String? = nil,
+        python: PythonVersion, run: RunContext
     ) throws -> [Check] {
         try reporting {
             let places = try AppPlaces(app: app, backupDirectory: backupDirectory)
             var doctor = Doctor(places: places, pool: ThreadPool(threads: run.threads), run: run)
-            doctor.look(configurationFile: configurationFile, python: python)
+            doctor.look(configurationFile: configurationFile, repository: repository, python: python)
             return doctor.checks
         }
     }
@@ -76,7 +76,7 @@ struct Doctor {
         self.run = run
     }
 
-    mutating func look(configurationFile: String?, python: PythonVersion) {
+    mutating func look(configurationFile: String?, repository: String?, python: PythonVersion) {
         var directory: Directory?
         var isDirectoryKnown = false
         attempt("backup directory") { doctor in
@@ -102,10 +102,7 @@ struct Doctor {
         }
         attempt("space") { try $0.lookAtSpace(list, in: directory ?? $0.places.app) }
         attempt("permissions") { try $0.lookAtPermissions(directory) }
-        for place in configuration.repositories.value {
-            let name = "repository \(place.name ?? place.shownPath)"
-            attempt(name) { try $0.lookAt(place, as: name) }
-        }
+        lookAtRepositories(configuration, named: repository)
         lookAtClock(list.backups)
         if isDirectoryKnown { attempt("items") { try $0.lookAtItems(configuration) } }
         attempt("python") { try $0.lookAtPython(python, directory) }
@@ -124,7 +121,7 @@ struct Doctor {
         if !checks[before...].contains(where: { $0.name == name }) { add(name, .ok, finding) }
     }
 
-    private mutating func attempt(_ name: String, _ body: (inout Doctor) throws -> Void) {
+    mutating func attempt(_ name: String, _ body: (inout Doctor) throws -> Void) {
         do {
             try body(&self)
         } catch let error as BackupError {

@@ -165,7 +165,7 @@ extension BackupError {
     package init(_ error: StorageError) {
         switch error.code {
         case .noSpace:
-            self.init(.noSpace, "\(error)", advice: "Free space where the repository is, or run 'repository prune'")
+            self.init(.noSpace, "\(error)", advice: "Free space where the repository is")
         case .denied: self.init(.system, "\(error)", advice: "Run as the owner of the repository")
         case .readOnly: self.init(.system, "\(error)", advice: "Remount it for writing")
         case .unavailable: self.init(.system, "\(error)", advice: "Try again")

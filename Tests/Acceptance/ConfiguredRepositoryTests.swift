@@ -56,6 +56,7 @@ import Testing
         #expect(rest.output.contains("b ") && !rest.output.contains("c "), "\(rest)")
         #expect(rest.errors.contains("warning: the backups in the repository shelf are not listed: "), "\(rest)")
         try app.run("restore", "c").expectError(10, "no backup 'c'")
+        #expect(try app.run("doctor", "--repository", app.path).output.contains("there is no repository at"))
         let sick = try app.run("doctor")
         #expect(sick.status == 1 && sick.output.contains("there is no repository at"), "\(sick)")
     }

@@ -15,7 +15,7 @@ struct DoctorVerb: Verb {
     func run(in session: Session) throws -> Int32 {
         let checks = try BackupManager.diagnose(
             app: try options.appPath(), backupDirectory: options.backupDir, configurationFile: options.config,
-            python: PythonProbe.version(), run: session.run)
+            repository: options.repository, python: PythonProbe.version(), run: session.run)
         session.print(.command("doctor", [("checks", .array(checks.map { json($0) }))]), text: { text(checks) })
         return checks.contains { $0.level == .problem } ? ExitStatus.failed : ExitStatus.done
     }
