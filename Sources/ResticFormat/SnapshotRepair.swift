@@ -29,7 +29,7 @@ package struct SnapshotRepair: Sendable {
         package let losses: [SnapshotLoss]
         /// What takes its place; nil where nothing of it is left, or that is there already.
         package fileprivate(set) var replacement: Snapshot?
-        /// Whether an earlier repair has replaced it.
+        /// Whether an earlier repair has replaced it by one that is sound.
         package let isReplaced: Bool
     }
 
@@ -66,16 +66,22 @@ package struct SnapshotRepair: Sendable {
         let index = try repository.indexFiles(on: pool).index
         var scan = DamageScan(
             repository, index, damagedCopies: try damagedCopies(options.damagedPacks, index))
-        let replaced = Set(snapshots.filter { $0.snapshot.tags.contains(Self.tag) }.compactMap(\.snapshot.original))
         let meter = ProgressMeter(.scanning, entries: snapshots.count, bytes: 0, in: run)
-        var damaged: [Damaged] = []
+        var found: [(stored: Repository.StoredSnapshot, damage: DamageScan.Damaged)] = []
+        // What a replacement that is damaged itself replaces must not go for it: it may have what that has lost.
+        var replaced: Set<SHA256Digest> = []
         for stored in snapshots {
-            let found = try scan.scan(stored.snapshot.tree, in: run)
+            if let damage = try scan.scan(stored.snapshot.tree, in: run) {
+                found.append((stored, damage))
+            } else if stored.snapshot.tags.contains(Self.tag), let original = stored.snapshot.original {
+                replaced.insert(original)
+            }
             meter.advance(entries: 1) { entryPath(ObjectKey.snapshot(stored.id).path) }
-            guard let found else { continue }
-            var new = Damaged(stored: stored, losses: found.losses, isReplaced: replaced.contains(stored.id))
-            if !new.isLost, !new.isReplaced { new.replacement = Self.replacement(of: stored, found.tree) }
-            damaged.append(new)
+        }
+        let damaged = found.map { stored, damage in
+            var new = Damaged(stored: stored, losses: damage.losses, isReplaced: replaced.contains(stored.id))
+            if !new.isLost, !new.isReplaced { new.replacement = Self.replacement(of: stored, damage.tree) }
+            return new
         }
         try requireRight(indexRepair, isDamaged: !damaged.isEmpty)
         return Plan(

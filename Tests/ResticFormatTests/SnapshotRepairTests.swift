@@ -149,6 +149,36 @@ import Workers
         #expect(try !WeakRepository.open(backend).check().isDamaged)
     }
 
+    /// A replacement whose own trees are lost later replaces nothing: what it was made of does not go for it.
+    @Test(arguments: [false, true]) func lostReplacement(forgets: Bool) throws {
+        var random = SeededRandom.printed(for: "lostReplacement")
+        let (stored, source) = try backups(&random)
+        let content = try source.read(entry("later"))
+        let backend = try without([BlobKey(.data, SHA256.digest(of: content))], stored).backend()
+        let packs = Set(try StoredObjects(backend).keys(.pack))
+        let first = try repair(backend)
+        let (damaged, replacement) = (try #require(first.plan.damaged.first?.stored.id), try #require(first.made.first))
+        #expect(try repair(backend).plan.damaged.map(\.isReplaced) == [true])
+
+        let added = Set(try StoredObjects(backend).keys(.pack)).subtracting(packs)
+        #expect(!added.isEmpty && backend.remove(Array(added)).isEmpty)
+        let index = IndexRepair(try WeakRepository.open(backend), on: pool, in: TestRun().context())
+        try index.apply(try index.plan())
+        let (plan, made) = try repair(backend, forgets: forgets)
+        #expect(Set(plan.damaged.map(\.stored.id)) == [damaged, replacement])
+        #expect(plan.damaged.allSatisfy { !$0.isReplaced && $0.isLost == ($0.stored.id == replacement) })
+        #expect(made.count == 1)
+        let left = Set(try backend.list(.snapshot).map(\.key.id))
+        #expect(left.isSuperset(of: made) && left.contains(damaged) != forgets)
+        let place = try ResticRepository(try StoredObjects(backend))
+        let restored = try place.restored(try #require(made.first).hex)
+        #expect(restored[entry("later")]?.content == [])
+        for file in ["a/other", "a/b/small"] {
+            #expect(restored[entry(file)]?.content == (try source.read(entry(file))))
+        }
+        if forgets { try place.restic(["check", "--read-data"]) }
+    }
+
     /// What is damaged in a pack counts as lost if the pack is named.
     @Test func damagedPack() throws {
         var random = SeededRandom.printed(for: "damagedPack")
