@@ -211,7 +211,7 @@ extension AppBackups {
         let contents = try container.contents(of: name)
         let isLocal = container.format != .repository
         return FoundBackup(
-            name: name.text, contents: contents, isTrusted: contents.isRecorded || !isLocal,
+            name: name.text, contents: contents, isTrusted: contents.isRecorded,
             place: isLocal ? (place.directory, container.format.fileName(of: name)) : nil)
     }
 

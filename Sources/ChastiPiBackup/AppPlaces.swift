@@ -186,6 +186,32 @@ extension AppPlaces {
         }
     }
 
+    /// Where the backup is that `text` names; nil if it is nowhere. Places that cannot be looked through are told by who opens it.
+    func placeOf(_ text: String, pool: ThreadPool, in run: RunContext) throws -> AppPlaces? {
+        if try has(text, pool: pool, in: run) { return self }
+        for other in others() {
+            do {
+                if try other.has(text, pool: pool, in: run) { return other }
+            } catch let error as BackupError where error.code != .interrupted {
+                continue
+            }
+        }
+        return nil
+    }
+
+    /// Whether `place` is where the verbs work.
+    func isWorked(on place: AppPlaces) -> Bool { place.repository?.state === repository?.state }
+
+    private func has(_ text: String, pool: ThreadPool, in run: RunContext) throws -> Bool {
+        guard let backups = try existing(pool: pool, in: run) else { return false }
+        do {
+            _ = try backups.find(text)
+            return true
+        } catch let error as BackupError where error.code == .notFound {
+            return false
+        }
+    }
+
     private func openHere(_ text: String, pool: ThreadPool, in run: RunContext) throws -> FoundBackup {
         guard let backups = try existing(pool: pool, in: run) else { throw BackupError.noBackup(text) }
         return try backups.open(text)

@@ -123,8 +123,7 @@ struct Looking {
     }
 
     private func checkThere(_ name: String) throws {
-        guard let backups = try places.existing(pool: pool, in: run) else { throw BackupError.noBackup(name) }
-        _ = try backups.find(name)
+        if try places.placeOf(name, pool: pool, in: run) == nil { throw BackupError.noBackup(name) }
     }
 
     /// Nil if it was deleted since it was listed.
@@ -222,6 +221,15 @@ struct Deleting {
     let run: RunContext
 
     func preview(_ backups: [String]) throws -> DeletePreview {
+        for text in backups {
+            guard let place = try places.placeOf(text, pool: pool, in: run) else { throw BackupError.noBackup(text) }
+            if places.isWorked(on: place) { continue }
+            let name = place.repository.map { $0.opening.place.name ?? $0.opening.place.shownPath }
+            throw BackupError(
+                .notFound,
+                "the backup '\(printable(text.utf8))' is in \(place.shown), and nothing is deleted there unasked",
+                advice: name.map { "Say it with --repository \($0)" } ?? "")
+        }
         guard let local = try places.existing(pool: pool, in: run) else {
             throw BackupError.noBackup(backups.first ?? "")
         }

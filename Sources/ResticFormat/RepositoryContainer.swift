@@ -101,6 +101,13 @@ package struct RepositoryContainer: Container {
     /// Which app on which machine it is of: what a retention policy takes together.
     private func source(of stored: Repository.StoredSnapshot) -> String {
         let snapshot = stored.snapshot
+        // One of ours that restic wrote anew, with other tags: without our record, but with its name.
+        let isRewritten = SnapshotRecord(of: stored) == nil && SnapshotNames.isNamed(snapshot)
+        if isRewritten, snapshot.hostName == HostName.current,
+            SnapshotPlace(snapshot.paths, within: surroundings.path) != nil
+        {
+            return ownSource
+        }
         let place = SnapshotRecord(of: stored)?.place.path ?? snapshot.paths.sorted().joined(separator: " ")
         return printable("\(snapshot.hostName):\(place)".utf8)
     }

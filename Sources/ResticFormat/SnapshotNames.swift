@@ -29,6 +29,9 @@ struct SnapshotNames: Sendable {
 
     static func tag(for name: BackupName) -> String { prefix + name.text }
 
+    /// Whether it was called something when it was made, which is only done by us.
+    static func isNamed(_ snapshot: Snapshot) -> Bool { tag(of: snapshot) != nil }
+
     /// The tags that a user gave.
     static func ownTags(of snapshot: Snapshot) -> [String] {
         snapshot.tags.filter { !$0.hasPrefix(prefix) }

@@ -46,6 +46,8 @@ import Testing
         }
         #expect(try restore.end().status == 0 && isLocked)
         try app.run("restore", "d").expectError(10, "no backup 'd'")
+        try app.done("verify", "c")
+        try app.run("delete", "c", "--yes").expectError(10, "is in the repository shelf", "--repository shelf")
         let healthy = try app.run("doctor").output
         #expect(healthy.contains("repository usb") && healthy.contains("opens and has 1 backup"), "\(healthy)")
         let status = try app.done("status", "--repository", "usb", "--max-age", "1h").output

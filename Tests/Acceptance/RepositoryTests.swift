@@ -98,6 +98,29 @@ import Testing
         try kept.done("verify", "one")
     }
 
+    /// Promise 11: what nobody recorded brings no owners and set-id bits, unless it is trusted. And a backup that restic has marked is
+    /// still the app's newest.
+    @Test(.enabled(if: Needs.isRoot, Needs.isRootText)) func whatResticMadeIsNotTrusted() throws {
+        let kept = try RepositoryApp()
+        let app = kept.app
+        try app.shell("chown 1234:1234 data/deep/one; chmod 4755 data/deep/one")
+        try kept.restic("backup", app.path + "/data")
+        let id = try #require(try kept.names().first)
+        func mode(_ options: String...) throws -> String {
+            try app.shell("rm -rf to")
+            let run = try Program.run(
+                ["restore", id, "--to", app.path + "/to", "--repository", kept.path, "--app", app.path] + options,
+                environment: kept.environment)
+            #expect(run.status == 0 || run.status == 3, "\(run)")
+            return try app.shell("stat -c '%u %a' to/data/deep/one")
+        }
+        #expect(try mode() == "0 755\n")
+        #expect(try mode("--trust") == "1234 4755\n")
+        try kept.done("create", "--name", "chastipi_backup_20200101_000000", "--item", "app.py", "--item", "data")
+        try kept.restic("tag", "--add", "kept", "--tag", "name=chastipi_backup_20200101_000000")
+        #expect(try kept.done("show", "latest").output.hasPrefix("chastipi_backup_20200101_000000: "))
+    }
+
     /// Fifos and devices are restic's alone: whoever restores them is told that they are missing.
     @Test func whatIsNotRestoredIsNamed() throws {
         let kept = try RepositoryApp()
