@@ -75,7 +75,10 @@ import Testing
             process.standardOutput = FileHandle.nullDevice
             process.standardError = FileHandle.nullDevice
             try process.run()
-            for _ in 0..<1200 where try FileManager.default.contentsOfDirectory(atPath: home.path + "/locks").isEmpty {
+            for _ in 0..<1200
+            where try !FileManager.default.contentsOfDirectory(atPath: home.path + "/locks").contains(where: {
+                $0.utf8.count == 64
+            }) {
                 usleep(50_000)
             }
         }
