@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
@@ -65,7 +66,7 @@ int linux_duplicate(int fd) { RESULT(fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
 static int stat_with(int dir, const char *path, int flags, linux_stat *result) {
     struct statx s;
     if (statx(dir, path, flags | AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_MNT_ID, &s) < 0) return -errno;
-    result->device = (unsigned long long)s.stx_dev_major << 32 | s.stx_dev_minor;
+    result->device = makedev(s.stx_dev_major, s.stx_dev_minor); // as st_dev has it, and so restic
     result->inode = s.stx_ino;
     // Kernels before 5.8 do not tell the mount: then the device alone has to do.
     result->mount = s.stx_mask & STATX_MNT_ID ? s.stx_mnt_id : 0;

@@ -58,7 +58,7 @@ struct BackupComparison {
         let walk = try TreeWalk(of: places.app, containers: try places.containers()) { path, kind, parent in
             selection.decision(path, kind: kind, parent: parent)
         }
-        let saved = try SourceScan.saved(try SourceScan.run(walk, pool: pool, in: run))
+        let saved = SourceScan.saved(try SourceScan.run(walk, pool: pool, in: run))
         return Side(name: "the app", table: saved.table, contents: nil, unread: saved.skipped)
     }
 

@@ -146,7 +146,7 @@ struct CreateRun: Sendable {
     ) throws -> (table: EntryTable, skipped: [Skipped], uncovered: [Uncovered]) {
         let scan = try SourceScan.run(walk, pool: pool, in: run)
         let uncovered = try UncoveredSearch(scan.table, selection, app: places.app).run()
-        let saved = try SourceScan.saved(scan)
+        let saved = SourceScan.saved(consume scan)
         return (saved.table, saved.skipped, uncovered)
     }
 

@@ -246,10 +246,10 @@ package struct SourcePlan: Sendable {
     }
 
     /// Takes files out of the plan.
-    package mutating func leaveOut(_ indices: Set<Int>) throws(EntryTableError) {
+    package mutating func leaveOut(_ indices: Set<Int>) {
         guard !indices.isEmpty else { return }
         let kept = (0..<table.count).filter { !indices.contains($0) }
-        table = try table.filtered { !indices.contains($0) }
+        table.keep { !indices.contains($0) }
         sharedIndices = kept.map { sharedIndices[$0] }
         var moved: [Int: PreparedFile] = [:]
         for (new, old) in kept.enumerated() { moved[new] = prepared[old] }

@@ -6,7 +6,7 @@ import Workers
 package enum SourceScan {
     package struct Result: Sendable {
         /// In path order, with what was left outside.
-        package let table: EntryTable
+        package var table: EntryTable
         /// What could not be read.
         package let problems: [TreeWalk.Problem]
     }
@@ -31,7 +31,7 @@ package enum SourceScan {
     }
 
     /// The saved entries of a scan: without what was left outside, and without what backups do not hold, which is named.
-    package static func saved(_ scan: Result) throws -> (table: EntryTable, skipped: [Skipped]) {
+    package static func saved(_ scan: consuming Result) -> (table: EntryTable, skipped: [Skipped]) {
         var skipped = scan.problems.map { Skipped(path: $0.path, reason: $0.reason) }
         var keep = [Bool](repeating: true, count: scan.table.count)
         for index in 1..<max(1, scan.table.count) {
@@ -51,7 +51,7 @@ package enum SourceScan {
                 keep[index] = false
             }
         }
-        let table = keep.contains(false) ? try scan.table.filtered { keep[$0] } : scan.table
-        return (table, skipped.sorted { $0.path < $1.path })
+        if keep.contains(false) { scan.table.keep { keep[$0] } }
+        return (scan.table, skipped.sorted { $0.path < $1.path })
     }
 }

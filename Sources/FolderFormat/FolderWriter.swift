@@ -107,7 +107,7 @@ struct FolderWriter {
     private func compacted(_ written: Written, without missing: Set<Int>) throws -> Written {
         guard !missing.isEmpty else { return written }
         var result = written
-        result.table = try written.table.filtered { !missing.contains($0) }
+        result.table = written.table.filtered { !missing.contains($0) }
         result.held = [:]
         for (index, held) in written.held {
             if let moved = result.table.index(of: written.table.path(of: index)) { result.held[moved] = held }

@@ -67,7 +67,7 @@ package struct LiveDatabases: Sendable {
                 }
             }
         }
-        try plan.leaveOut(left)
+        plan.leaveOut(left)
         try plan.add(found.added)
         return found
     }

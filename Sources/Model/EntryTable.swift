@@ -305,22 +305,24 @@ extension EntryTable {
     }
 
     /// The entries for which `isKept` holds, the source itself always among them. Who keeps an entry keeps its parents.
-    package func filtered(_ isKept: (Int) -> Bool) throws(EntryTableError) -> EntryTable {
-        var result = EntryTable(root: records[0])
-        result.setRoot(extended: extended(of: 0))
-        result.userNames = userNames
-        result.groupNames = groupNames
-        result.reserve(entries: records.count, bytes: arena.count)
-        var moved = [Int](repeating: -1, count: records.count)
-        moved[0] = 0
-        for index in 1..<max(1, records.count) where isKept(index) && moved[Int(records[index].parent)] >= 0 {
-            let parent = moved[Int(records[index].parent)]
-            moved[index] = try withName(of: index) { name throws(EntryTableError) in
-                try result.append(
-                    records[index], name: name, in: parent, target: target(of: index), extended: extended(of: index))
-            }
-        }
+    package func filtered(_ isKept: (Int) -> Bool) -> EntryTable {
+        var result = self
+        result.keep(isKept)
         return result
+    }
+
+    /// Drops the entries for which `isKept` does not hold, and what lies below them.
+    package mutating func keep(_ isKept: (Int) -> Bool) {
+        var moved = [Int32](repeating: -1, count: records.count)
+        moved[0] = 0
+        var count = 1
+        for index in 1..<max(1, records.count) where isKept(index) && moved[Int(records[index].parent)] >= 0 {
+            moved[index] = Int32(count)
+            if index > count { records[count] = records[index] }
+            records[count].parent = moved[Int(records[count].parent)]
+            count += 1
+        }
+        records.removeLast(records.count - count)
     }
 
     /// This table with more entries, in any order, whose directories it has. Where its own entries are then stands in `moved`.

@@ -99,6 +99,13 @@ package enum IndexFile {
 
     /// The JSON of `packs`, with the line end that restic puts there.
     package static func encode(_ packs: [IndexedPack]) -> [UInt8] {
+        withEncoded(packs) { Array($0) }
+    }
+
+    /// Calls `body` with the same.
+    static func withEncoded<R>(
+        _ packs: [IndexedPack], _ body: (UnsafeRawBufferPointer) throws -> R
+    ) rethrows -> R {
         var writer = CanonicalWriter(capacity: packs.reduce(64) { $0 + 100 + 180 * $1.blobs.count })
         writer.literal("{\"packs\":[")
         for (index, pack) in packs.enumerated() {
@@ -122,6 +129,6 @@ package enum IndexFile {
             writer.literal("]}")
         }
         writer.literal("]}\n")
-        return Array(writer.bytes)
+        return try body(writer.bytes)
     }
 }

@@ -55,7 +55,7 @@ struct IndexRewrite {
         }
         func store() throws {
             if packs.isEmpty { return }
-            _ = try repository.store(IndexFile.encode(packs), &tools) { .index($0) }
+            try repository.storeIndex(packs, &tools)
             (packs, blobs) = ([], 0)
         }
         for file in old {

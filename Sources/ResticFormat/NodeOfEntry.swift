@@ -9,7 +9,11 @@ extension TreeNode {
     ///
     /// `offset`: seconds that local time is east of UTC at a moment.
     package init?(_ table: EntryTable, _ index: Int, offset: (Timestamp) -> Int) {
-        let record = table[index]
+        self.init(table, index, table[index], offset: offset)
+    }
+
+    /// The same for an entry that has meanwhile become `record`.
+    init?(_ table: EntryTable, _ index: Int, _ record: EntryRecord, offset: (Timestamp) -> Int) {
         let kind: Kind
         switch record.kind {
         case .file: kind = .file

@@ -131,6 +131,8 @@ enum RepositoryWriteError: Error {
 struct PackingTools: ~Copyable {
     var coder: RepositoryCoder
     var compressor: ZstdCompressor
+    /// For trees and documents.
+    var textCompressor = ZstdCompressor(.hexadecimalText)
     var hash = SHA256()
     private var memory = Buffer(size: 64 << 10)
 
@@ -156,7 +158,9 @@ struct PackingTools: ~Copyable {
             case .ifSmaller:
                 compressor.compress(
                     content, into: UnsafeMutableRawBufferPointer(rebasing: target[..<max(0, content.count - 1)]))
-            case .always: compressor.compress(content, into: target)
+            case .always:
+                key.type == .tree
+                    ? textCompressor.compress(content, into: target) : compressor.compress(content, into: target)
             }
         if compressed == nil { target.copyMemory(from: content) }
         let length = (compressed ?? content.count) + MessageCipher.overhead

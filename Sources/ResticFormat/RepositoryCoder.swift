@@ -128,7 +128,54 @@ package struct RepositoryCoder: ~Copyable {
 
     /// A document as it is stored: compressed in version 2, always, as restic does.
     package mutating func sealDocument(_ json: [UInt8], _ compressor: inout ZstdCompressor) -> [UInt8] {
-        cipher.seal(version == .one ? json : [2] + compressor.compress(json))
+        json.withRawBytes { sealDocument($0, &compressor) }
+    }
+
+    mutating func sealDocument(_ json: UnsafeRawBufferPointer, _ compressor: inout ZstdCompressor) -> [UInt8] {
+        let room = (version == .one ? json.count : 1 + ZstdCompressor.bound(json.count)) + MessageCipher.overhead
+        return [UInt8](unsafeUninitializedCapacity: room) { buffer, filled in
+            let memory = UnsafeMutableRawBufferPointer(buffer)
+            let content = MessageCipher.content(of: memory)
+            if version == .one {
+                content.copyMemory(from: json)
+                filled = room
+            } else {
+                content[0] = 2
+                let frame = UnsafeMutableRawBufferPointer(rebasing: content[1...])
+                guard let count = compressor.compress(json, into: frame) else { fatalError("zstd: out of memory") }
+                filled = 1 + count + MessageCipher.overhead
+            }
+            cipher.seal(UnsafeMutableRawBufferPointer(rebasing: memory[..<filled]))
+        }
+    }
+
+    /// Throws ``FormatError`` unless the file of a document, which stays as it is, holds `json`: bad memory is found before it matters.
+    /// Goes through it piece by piece.
+    mutating func verifyDocument(_ file: UnsafeRawBufferPointer, holds json: UnsafeRawBufferPointer) throws(FormatError)
+    {
+        var position = 0
+        var isSame = true
+        func compare(_ piece: UnsafeRawBufferPointer) {
+            isSame = isSame && piece.count <= json.count - position
+            if isSame {
+                isSame = UnsafeRawBufferPointer(rebasing: json[position..<position + piece.count]).elementsEqual(piece)
+            }
+            position += piece.count
+        }
+        do {
+            var isFirst = true
+            if version == .two { decompressor.begin() }
+            try cipher.open(file, through: message.bytes) { piece in
+                guard version == .two else { return compare(piece) }
+                let frame = UnsafeRawBufferPointer(rebasing: piece[(isFirst ? 1 : 0)...])
+                isSame = isSame && (!isFirst || piece[0] == 2)
+                isFirst = false
+                try decompressor.add(frame, through: content.bytes, compare)
+            }
+        } catch {
+            throw FormatError("\(error)")
+        }
+        guard isSame, position == json.count else { throw FormatError("a new document is not what was put into it") }
     }
 
     /// A size for a buffer that soon fits everything of its kind.

@@ -5,15 +5,19 @@ import Storage
 extension Repository {
     /// Stores a document, which is read again before. Returns its ID.
     func store(
-        _ json: [UInt8], _ tools: inout PackingTools, _ key: (SHA256Digest) -> ObjectKey
+        _ json: UnsafeRawBufferPointer, _ tools: inout PackingTools, _ key: (SHA256Digest) -> ObjectKey
     ) throws -> SHA256Digest {
-        let bytes = tools.coder.sealDocument(json, &tools.compressor)
-        guard try tools.coder.openDocument(bytes, limit: json.count) == json else {
-            throw FormatError("a new document is not what was put into it")
-        }
+        let bytes = tools.coder.sealDocument(json, &tools.textCompressor)
+        try bytes.withRawBytes { try tools.coder.verifyDocument($0, holds: json) }
         let id = SHA256.digest(of: bytes)
         try bytes.withUnsafeBytes { try create(key(id), $0) }
         return id
+    }
+
+    func storeIndex(_ packs: [IndexedPack], _ tools: inout PackingTools) throws {
+        try IndexFile.withEncoded(packs) { json in
+            _ = try store(json, &tools) { .index($0) }
+        }
     }
 
     /// Stores an object. One that is there already, named by its hash, is one that an earlier try has stored.

@@ -30,7 +30,8 @@ package final class RepositoryWriter: Sendable {
 
     private struct State {
         /// Blobs that were added; those of the index are not among them.
-        var pending: Set<BlobKey> = []
+        var data = BlobSet()
+        var trees = BlobSet()
         /// Packs that are stored and not in an index yet.
         var packs: [IndexedPack] = []
         var blobs = 0
@@ -39,6 +40,21 @@ package final class RepositoryWriter: Sendable {
         var open: [BlobType: OpenPack] = [:]
         /// The first error: blobs may be missing that are told as stored.
         var failure: (any Error)?
+
+        /// Returns whether the blob was not added before.
+        mutating func add(_ key: BlobKey) -> Bool {
+            switch key.type {
+            case .data: data.insert(key.id)
+            case .tree: trees.insert(key.id)
+            }
+        }
+
+        mutating func remove(_ key: BlobKey) {
+            switch key.type {
+            case .data: data.remove(key.id)
+            case .tree: trees.remove(key.id)
+            }
+        }
     }
 
     private let repository: Repository
@@ -81,7 +97,7 @@ package final class RepositoryWriter: Sendable {
             tools.hash.reset()
             tools.hash.update(content)
             let key = BlobKey(type, tools.hash.finish())
-            guard !index.contains(key), state.withLock({ $0.pending.insert(key).inserted }) else {
+            guard !index.contains(key), state.withLock({ $0.add(key) }) else {
                 return (key.id, false)
             }
             try add(key, content, &tools)
@@ -93,14 +109,14 @@ package final class RepositoryWriter: Sendable {
     /// Returns whether the message is sound; else nothing was stored.
     func move(_ blob: PackedBlob, message: UnsafeRawBufferPointer, worker: Int) throws -> Bool {
         try unlessFailed(worker) { tools in
-            guard !index.contains(blob.key), state.withLock({ $0.pending.insert(blob.key).inserted }) else {
+            guard !index.contains(blob.key), state.withLock({ $0.add(blob.key) }) else {
                 return true
             }
             do throws(FormatError) {
                 try tools.coder.verify(
                     message, blob.key, isCompressed: blob.place.isCompressed, contentLength: blob.place.contentLength)
             } catch {
-                state.withLock { _ = $0.pending.remove(blob.key) }
+                state.withLock { $0.remove(blob.key) }
                 return false
             }
             let filled = try addCounting(
@@ -124,7 +140,7 @@ package final class RepositoryWriter: Sendable {
     /// Makes what was added visible: everything that the snapshot names must be stored by ``finish()``.
     package func save(_ snapshot: Snapshot) throws -> SHA256Digest {
         try unlessFailed(0) { tools in
-            try repository.store(snapshot.json, &tools) { .snapshot($0) }
+            try snapshot.json.withRawBytes { try repository.store($0, &tools) { .snapshot($0) } }
         }
     }
 
@@ -250,6 +266,6 @@ package final class RepositoryWriter: Sendable {
             return state.packs
         }
         guard !packs.isEmpty else { return }
-        _ = try repository.store(IndexFile.encode(packs), &tools) { .index($0) }
+        try repository.storeIndex(packs, &tools)
     }
 }

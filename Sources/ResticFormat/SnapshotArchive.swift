@@ -38,17 +38,13 @@ struct SnapshotArchive {
         let chunker = Chunker(repository.configuration.polynomial)
         try saveSmall(into: saved, chunker, meter)
         try LargeFileSaving(plan, writer, chunker, pool: pool, in: run).save(into: saved, meter)
-        // All of it leaves the monitor: a second reference would make the next change copy the table.
-        let files = saved.withLock { saved in
-            defer { saved = SavedFiles() }
-            return saved
-        }
+        let files = saved.withLock { $0 }
         let trees = TreeSaving(
             files: files, plan: plan, parent: parent, index: index, writer: writer, pool: pool, in: run)
         let result = try trees.save()
         var written = Written(
-            table: try files.compacted(), skipped: files.skipped, tree: result.tree, changes: result.changes)
-        written.sharedFiles = files.shared.count
+            table: files.table(), skipped: files.skipped, tree: result.tree, changes: result.changes)
+        written.sharedFiles = files.sharedFiles
         return written
     }
 
@@ -106,20 +102,26 @@ struct SavedFile: Sendable {
     }
 }
 
-/// All files of a plan that were saved so far.
+/// All files of a plan that were saved so far: of each only what the plan does not say.
 struct SavedFiles: Sendable {
-    private(set) var table = EntryTable(root: EntryRecord(kind: .directory))
-    /// Blobs of files that have more than one; the only blob of another stands in the table.
-    private(set) var chunks: [Int: [SHA256Digest]] = [:]
+    private let plan: SourcePlan
+    /// The first blob of each file; that of no content where there is none.
+    private var blobs: [SHA256Digest]
+    /// The blobs of files that have several.
+    private var chunks: [Int: [SHA256Digest]] = [:]
+    /// What was read is not what the scan found: mostly nothing.
+    private var records: [Int: EntryRecord] = [:]
+    private var extended: [Int: [ExtendedAttribute]] = [:]
+    private var isShared: [Bool]
+    private(set) var sharedFiles = 0
     private(set) var missing: Set<Int> = []
-    private(set) var shared: Set<Int> = []
-    private(set) var skipped: [Skipped] = []
-
-    init() {}
+    private(set) var skipped: [Skipped]
 
     init(_ plan: SourcePlan) {
-        table = plan.table
+        self.plan = plan
         skipped = plan.skipped
+        blobs = Array(repeating: SnapshotTree.empty, count: plan.table.count)
+        isShared = Array(repeating: false, count: plan.table.count)
     }
 
     mutating func take(_ file: SavedFile) {
@@ -129,24 +131,48 @@ struct SavedFiles: Sendable {
             missing.insert(index)
             return
         }
-        if file.isShared { shared.insert(index) }
-        if let record = file.record { table[index].take(record) }
-        if let extended = file.extended { table.setExtended(extended, of: index) }
-        if file.content.count > 1 {
-            chunks[index] = file.content
-            table[index].flags.remove(.hashed)
-        } else {
-            table[index].digest = file.content.first ?? SnapshotTree.empty
-            table[index].flags.insert(.hashed)
+        if file.isShared {
+            isShared[index] = true
+            sharedFiles += 1
         }
+        if let record = file.record, !record.isSame(as: plan.table[index]) { records[index] = record }
+        if let extended = file.extended, extended != plan.table.extended(of: index) { self.extended[index] = extended }
+        if file.content.count > 1 { chunks[index] = file.content }
+        blobs[index] = file.content.first ?? SnapshotTree.empty
+    }
+
+    /// The entry as it was saved.
+    func record(_ index: Int) -> EntryRecord {
+        var record = plan.table[index]
+        if let read = records[index] { record.take(read) }
+        return record
+    }
+
+    func extended(of index: Int) -> [ExtendedAttribute] {
+        extended[index] ?? plan.table.extended(of: index)
     }
 
     func content(of index: Int) -> [SHA256Digest] {
-        chunks[index] ?? (table[index].size == 0 ? [] : [table[index].digest])
+        chunks[index] ?? (blobs[index] == SnapshotTree.empty ? [] : [blobs[index]])
     }
 
-    /// The entries without those that could not be read.
-    func compacted() throws -> EntryTable {
-        missing.isEmpty ? table : try table.filtered { !missing.contains($0) }
+    /// Whether the file is as the parent has it.
+    func isShared(_ index: Int) -> Bool { isShared[index] }
+
+    /// The entries as they were saved, without those that could not be read.
+    func table() -> EntryTable {
+        var table = plan.table
+        for (index, record) in records { table[index].take(record) }
+        for (index, extended) in extended { table.setExtended(extended, of: index) }
+        return missing.isEmpty ? table : table.filtered { !missing.contains($0) }
+    }
+}
+
+extension EntryRecord {
+    /// Whether this says the same of an entry as `other`, but for where it stands and what its content is.
+    fileprivate func isSame(as other: EntryRecord) -> Bool {
+        kind == other.kind && flags.subtracting(.hashed) == other.flags.subtracting(.hashed) && mode == other.mode
+            && user == other.user && group == other.group && size == other.size && modified == other.modified
+            && device == other.device && inode == other.inode && changed == other.changed && links == other.links
     }
 }

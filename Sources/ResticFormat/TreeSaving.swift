@@ -19,9 +19,9 @@ struct TreeSaving: Sendable {
 
     private struct State: Sendable {
         /// By directory.
-        var trees: [SHA256Digest]
-        /// Whether the tree is the parent's.
-        var isKept: [Bool]
+        var trees: [Int: SHA256Digest] = [:]
+        /// Directories whose trees are the parent's.
+        var kept: Set<Int> = []
         var changes = Changes()
     }
 
@@ -32,9 +32,10 @@ struct TreeSaving: Sendable {
     private let writer: RepositoryWriter
     private let pool: ThreadPool
     private let run: RunContext
-    private let state: Monitor<State>
+    private let state = Monitor(State())
 
-    private var table: EntryTable { files.table }
+    /// What the scan found. What was saved of its files stands in `files`.
+    private var table: EntryTable { plan.table }
 
     init(
         files: SavedFiles, plan: SourcePlan, parent: RepositoryContents?, index: BlobIndex, writer: RepositoryWriter,
@@ -42,10 +43,6 @@ struct TreeSaving: Sendable {
     ) {
         (self.files, self.plan, self.parent, self.index) = (files, plan, parent, index)
         (self.writer, self.pool, self.run) = (writer, pool, run)
-        let count = files.table.count
-        state = Monitor(
-            State(
-                trees: Array(repeating: SHA256Digest(), count: count), isKept: Array(repeating: false, count: count)))
     }
 
     func save() throws -> (tree: SHA256Digest, changes: Changes) {
@@ -62,7 +59,10 @@ struct TreeSaving: Sendable {
                 }
             }
         }
-        return state.withLock { ($0.trees[0], $0.changes) }
+        return try state.withLock { state in
+            guard let tree = state.trees[0] else { throw FormatError("the tree of the app was not saved") }
+            return (tree, state.changes)
+        }
     }
 
     /// Directories by their depth.
@@ -86,15 +86,18 @@ struct TreeSaving: Sendable {
         if isUnchanged, let before, let tree = parent?.trees[before], index.contains(BlobKey(.tree, tree)) {
             return state.withLock { state in
                 state.trees[directory] = tree
-                state.isKept[directory] = true
+                state.kept.insert(directory)
                 state.changes.add(changes)
             }
         }
-        let below = state.withLock { state in
-            children.filter { table[$0].kind == .directory }.map { ($0, state.trees[$0]) }
+        let directories = children.filter { table[$0].kind == .directory }
+        var subtrees: [Int: SHA256Digest] = [:]
+        if !directories.isEmpty {
+            state.withLock { state in
+                for child in directories { subtrees[child] = state.trees[child] }
+            }
         }
-        let subtrees = Dictionary(uniqueKeysWithValues: below)
-        let id = try maker.tree(of: children, files, subtrees: subtrees) { bytes in
+        let id = try maker.tree(of: children, files, table, subtrees: subtrees) { bytes in
             try writer.save(.tree, bytes, worker: worker).id
         }
         state.withLock { state in
@@ -117,14 +120,14 @@ struct TreeSaving: Sendable {
             for child in children { changes.count(table[child].kind, isNew: true, isChanged: false) }
             return false
         }
-        let kept = state.withLock { state in children.map { state.isKept[$0] } }
+        let kept = state.withLock { state in children.map { state.kept.contains($0) } }
         var isSame = true
         for (child, isKept) in zip(children, kept) {
             let old = table.withPath(of: child) { parent.table.index(ofBytes: $0) }
             let isUnchanged: Bool
             switch (table[child].kind, old) {
             case (_, nil): isUnchanged = false
-            case (.file, _): isUnchanged = files.shared.contains(child)
+            case (.file, _): isUnchanged = files.isShared(child)
             case (.directory, let old?): isUnchanged = isKept && table[child].isUnchanged(since: parent.table[old])
             case (_, let old?):
                 isUnchanged =
@@ -179,11 +182,13 @@ struct TreeMaker: ~Copyable {
 
     /// Calls `body` with the tree that holds `children`, in order.
     mutating func tree(
-        of children: [Int], _ files: SavedFiles, subtrees: [Int: SHA256Digest],
+        of children: [Int], _ files: SavedFiles, _ table: EntryTable, subtrees: [Int: SHA256Digest],
         _ body: (UnsafeRawBufferPointer) throws -> SHA256Digest
     ) throws -> SHA256Digest {
         for child in children {
-            guard var node = TreeNode(files.table, child, offset: { zone.offset(at: $0) }) else { continue }
+            let saved = files.record(child)
+            guard var node = TreeNode(table, child, saved, offset: { zone.offset(at: $0) }) else { continue }
+            node.extended = files.extended(of: child)
             if node.kind == .file { node.content = files.content(of: child) }
             node.subtree = subtrees[child]
             try writer.add(node)

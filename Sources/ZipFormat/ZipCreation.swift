@@ -44,7 +44,7 @@ extension ZipContainer {
         plan.skipped += long.map {
             Skipped(path: plan.table.path(of: $0), reason: "its path is too long for a zip; a folder can hold it")
         }
-        try plan.leaveOut(Set(long))
+        plan.leaveOut(Set(long))
     }
 
     private func shortened(_ path: EntryPath) -> String {

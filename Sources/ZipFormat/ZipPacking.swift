@@ -139,7 +139,7 @@ private struct Progress: Sendable {
                 && result.table.attributes(of: index) == result.table.attributes(of: other)
             if !isSame { result.table[index].linkGroup = 0 }
         }
-        if !missing.isEmpty { result.table = try result.table.filtered { !missing.contains($0) } }
+        if !missing.isEmpty { result.table = result.table.filtered { !missing.contains($0) } }
         return result
     }
 }

@@ -32,7 +32,7 @@ final class BackupFixture {
         let reading = run.clock.wall()
         let walk = try TreeWalk(of: source.directory, containers: []) { _, _, _ in .take }
         let scan = try SourceScan.run(walk, pool: pool, in: run)
-        var (table, skipped) = try SourceScan.saved(scan)
+        var (table, skipped) = SourceScan.saved(scan)
         table[0].flags.remove(.ancestor)
         table.userNames[0] = "root"
         table.groupNames[0] = "root"
