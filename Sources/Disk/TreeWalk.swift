@@ -44,7 +44,7 @@ package struct TreeWalk: Sendable {
     fileprivate struct Child: Sendable {
         /// As the listing told, if it did.
         let listedKind: EntryKind?
-        var record: EntryRecord
+        var record: PackedRecord
         private let nameStart: UInt32
         private let nameLength: UInt16
         var decision: Decision
@@ -54,7 +54,7 @@ package struct TreeWalk: Sendable {
         /// Listed as `kind`, with the name that ends `names` now.
         init(_ kind: EntryKind?, _ decision: Decision, name: Int, endOf names: Int) {
             listedKind = kind
-            record = EntryRecord(kind: kind ?? .file)
+            record = PackedRecord(EntryRecord(kind: kind ?? .file))
             self.decision = decision
             nameStart = UInt32(names - name)
             nameLength = UInt16(name)
@@ -158,22 +158,21 @@ package struct TreeWalk: Sendable {
             let name = listing.names[child.name]
             do throws(DiskError) {
                 guard let status = try directory.status(of: name) else { continue }
-                child.record = status.record
-                if child.record.kind != child.listedKind {
+                var record = status.record
+                if record.kind != child.listedKind {
                     child.decision = EntryPath(unchecked: path).appending(name).bytes.withUnsafeBytes {
-                        decide($0, child.record.kind, node.decision)
+                        decide($0, record.kind, node.decision)
                     }
                     if child.decision == .ignore { continue }
                 }
-                if isContainer(child.record) || child.record.kind == .link && leads(name, in: directory) {
+                if isContainer(record) || record.kind == .link && leads(name, in: directory) {
                     child.decision = .leave
-                    child.record.flags.insert(.container)
+                    record.flags.insert(.container)
                 }
-                if child.record.device != node.device || status.mount != node.mount {
-                    child.record.flags.insert(.mountRoot)
-                }
-                if child.record.kind == .directory { listing.mounts[kept.count] = status.mount }
-                if child.record.kind == .link { listing.targets[kept.count] = try directory.target(ofLink: name) }
+                if record.device != node.device || status.mount != node.mount { record.flags.insert(.mountRoot) }
+                if record.kind == .directory { listing.mounts[kept.count] = status.mount }
+                if record.kind == .link { listing.targets[kept.count] = try directory.target(ofLink: name) }
+                child.record = PackedRecord(record)
                 kept.append(child)
             } catch {
                 listing.problems.append(
@@ -235,7 +234,7 @@ package struct TreeWalk: Sendable {
             }
             open[open.count - 1].next += 1
             let child = listing.children[next]
-            var record = child.record
+            var record = child.record.record
             if child.decision == .pass { record.flags.insert(.ancestor) }
             if child.decision == .leave { record.flags.insert(.outside) }
             if child.node >= 0, nodes[Int(child.node)].listing?.isContainer == true {

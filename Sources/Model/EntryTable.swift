@@ -1,81 +1,3 @@
-/// One entry in a table: fixed size, no reference, so that a hundred thousand of them cost a few megabytes and no
-/// allocation each. Its path, link target and extended attributes lie in the table.
-package struct EntryRecord: Sendable {
-    package struct Flags: OptionSet, Sendable {
-        package let rawValue: UInt8
-        package init(rawValue: UInt8) { self.rawValue = rawValue }
-
-        /// A directory that stands here only because an item lies below it: its other contents are not ours.
-        package static let ancestor = Flags(rawValue: 1)
-        /// A file with holes.
-        package static let sparse = Flags(rawValue: 2)
-        /// The root of a file system mounted below the source.
-        package static let mountRoot = Flags(rawValue: 4)
-        /// Recorded, not entered and not saved: a rule excludes it, no item covers it, or it is ours.
-        package static let outside = Flags(rawValue: 8)
-        /// A backup directory, a repository or a folder of a restore: never part of a backup (promise 4).
-        package static let container = Flags(rawValue: 16)
-        /// `digest` is set.
-        package static let hashed = Flags(rawValue: 32)
-        /// Immutable or append-only by a flag of its file system.
-        package static let immutable = Flags(rawValue: 64)
-    }
-
-    package var kind: EntryKind
-    package var flags: Flags
-    /// Permission, set-id and sticky bits.
-    package var mode: UInt16
-    package var user: UInt32
-    package var group: UInt32
-    /// Bytes of a file's content; 0 for all else.
-    package var size: UInt64
-    package var modified: Timestamp
-    /// 0, or the number that all hard links to one file share.
-    package var linkGroup: UInt32 = 0
-    /// SHA-256 of a file's content, if `flags` has `hashed`.
-    package var digest = SHA256Digest()
-
-    // What only the source's own file system knows.
-    package var device: UInt64 = 0
-    package var inode: UInt64 = 0
-    package var changed = Timestamp(seconds: 0)
-    package var links: UInt32 = 1
-
-    // Where the rest lies in the table.
-    fileprivate(set) package var parent: Int32 = -1
-    fileprivate var pathStart: UInt32 = 0
-    package fileprivate(set) var pathLength: UInt32 = 0
-    fileprivate var targetStart: UInt32 = 0
-    fileprivate var nameLength: UInt16 = 0
-    fileprivate var targetLength: UInt16 = 0
-    fileprivate var extended: Int32 = 0
-
-    package init(
-        kind: EntryKind, flags: Flags = [], mode: UInt16 = 0, user: UInt32 = 0, group: UInt32 = 0, size: UInt64 = 0,
-        modified: Timestamp = Timestamp(seconds: 0)
-    ) {
-        self.kind = kind
-        self.flags = flags
-        self.mode = mode
-        self.user = user
-        self.group = group
-        self.size = size
-        self.modified = modified
-    }
-}
-
-extension EntryRecord {
-    /// Takes over everything of another record but where it lies in its table and which group of links it belongs to.
-    package mutating func take(_ other: EntryRecord) {
-        var taken = other
-        taken.parent = parent
-        (taken.pathStart, taken.pathLength, taken.nameLength) = (pathStart, pathLength, nameLength)
-        (taken.targetStart, taken.targetLength, taken.extended) = (targetStart, targetLength, extended)
-        taken.linkGroup = linkGroup
-        self = taken
-    }
-}
-
 /// Why an entry cannot be added to a table.
 package enum EntryTableError: Error {
     /// It does not come after the entry before it: the order is wrong, or the path is there twice.
@@ -91,7 +13,9 @@ package enum EntryTableError: Error {
 /// All paths and link targets lie in one array of bytes. Because of the order, the entries below a directory follow it
 /// without a gap.
 package struct EntryTable: Sendable {
-    package private(set) var records: [EntryRecord] = []
+    private var records: [PackedRecord] = []
+    /// By entry; empty as long as there is none.
+    private var digests: [SHA256Digest] = []
     private var arena: [UInt8] = []
     private var extendedSets: [[ExtendedAttribute]] = [[]]
     /// Names of the owners, by number, as far as they are known.
@@ -99,14 +23,31 @@ package struct EntryTable: Sendable {
     package var groupNames: [UInt32: String] = [:]
 
     package init(root: EntryRecord) {
-        records.append(root)
+        records.append(PackedRecord(root))
+        setDigest(of: 0, from: root)
     }
 
     package var count: Int { records.count }
 
     package subscript(index: Int) -> EntryRecord {
-        _read { yield records[index] }
-        _modify { yield &records[index] }
+        get {
+            var record = records[index].record
+            if !digests.isEmpty { record.digest = digests[index] }
+            return record
+        }
+        set {
+            records[index] = PackedRecord(newValue).placed(as: records[index])
+            setDigest(of: index, from: newValue)
+        }
+    }
+
+    private mutating func setDigest(of index: Int, from record: EntryRecord) {
+        if digests.isEmpty {
+            guard record.digest != SHA256Digest() else { return }
+            digests.reserveCapacity(records.capacity)
+            digests.append(contentsOf: repeatElement(SHA256Digest(), count: records.count))
+        }
+        digests[index] = record.digest
     }
 
     package mutating func reserve(entries: Int, bytes: Int) {
@@ -123,10 +64,10 @@ package struct EntryTable: Sendable {
         guard arena.count + Int(records[parent].pathLength) + name.count + target.count < UInt32.max - 2,
             records.count < Int32.max, let nameLength = UInt16(exactly: name.count), target.count <= UInt16.max
         else { throw .full }
-        var record = record
-        record.parent = Int32(parent)
-        record.pathStart = UInt32(arena.count)
-        record.nameLength = nameLength
+        var packed = PackedRecord(record)
+        packed.parent = Int32(parent)
+        packed.pathStart = UInt32(arena.count)
+        packed.nameLength = nameLength
         if parent != 0 {
             let start = Int(records[parent].pathStart)
             // Byte by byte: a slice of the array would make the append copy all of it.
@@ -134,9 +75,16 @@ package struct EntryTable: Sendable {
             arena.append(UInt8(ascii: "/"))
         }
         arena.append(contentsOf: name)
-        record.pathLength = UInt32(arena.count) - record.pathStart
-        place(target: target, extended: extended, in: &record)
-        records.append(record)
+        packed.pathLength = UInt32(arena.count) - packed.pathStart
+        packed.targetLength = UInt16(target.count)
+        arena.append(contentsOf: target)
+        if !extended.isEmpty {
+            extendedSets.append(extended)
+            packed.extended = Int32(extendedSets.count - 1)
+        }
+        records.append(packed)
+        if !digests.isEmpty { digests.append(SHA256Digest()) }
+        setDigest(of: records.count - 1, from: record)
         return records.count - 1
     }
 
@@ -178,17 +126,6 @@ package struct EntryTable: Sendable {
         extendedSets.append(extended)
         records[index].extended = Int32(extendedSets.count - 1)
     }
-
-    private mutating func place(target: [UInt8], extended: [ExtendedAttribute], in record: inout EntryRecord) {
-        record.targetStart = UInt32(arena.count)
-        record.targetLength = UInt16(target.count)
-        arena.append(contentsOf: target)
-        record.extended = 0
-        if !extended.isEmpty {
-            extendedSets.append(extended)
-            record.extended = Int32(extendedSets.count - 1)
-        }
-    }
 }
 
 // What an entry is called, points to and carries.
@@ -198,6 +135,9 @@ extension EntryTable {
         let start = Int(record.pathStart)
         return EntryPath(unchecked: Array(arena[start..<start + Int(record.pathLength)]))
     }
+
+    /// Bytes of the path; 0 for the source itself.
+    package func pathLength(of index: Int) -> Int { Int(records[index].pathLength) }
 
     /// Calls `body` with the bytes of the path; none for the source itself.
     @inline(__always)
@@ -221,7 +161,8 @@ extension EntryTable {
     /// Where a symbolic link points.
     package func target(of index: Int) -> [UInt8] {
         let record = records[index]
-        return Array(arena[Int(record.targetStart)..<Int(record.targetStart) + Int(record.targetLength)])
+        let start = Int(record.pathStart) + Int(record.pathLength)
+        return Array(arena[start..<start + Int(record.targetLength)])
     }
 
     package func hasSameTarget(_ index: Int, as other: Int, of table: EntryTable) -> Bool {
@@ -233,7 +174,7 @@ extension EntryTable {
     }
 
     package func attributes(of index: Int) -> Attributes {
-        let record = records[index]
+        let record = records[index].record
         return Attributes(
             mode: record.mode, user: record.user, group: record.group, modified: record.modified,
             extended: extended(of: index))
@@ -269,7 +210,7 @@ extension EntryTable {
 
     /// The indices of the entries for which `isWanted` holds, in order.
     package func indices(where isWanted: (EntryRecord) -> Bool) -> [Int] {
-        records.indices.filter { isWanted(records[$0]) }
+        records.indices.filter { isWanted(self[$0]) }
     }
 
     /// The first index after `index` that is not below it.
@@ -318,10 +259,14 @@ extension EntryTable {
         var count = 1
         for index in 1..<max(1, records.count) where isKept(index) && moved[Int(records[index].parent)] >= 0 {
             moved[index] = Int32(count)
-            if index > count { records[count] = records[index] }
+            if index > count {
+                records[count] = records[index]
+                if !digests.isEmpty { digests[count] = digests[index] }
+            }
             records[count].parent = moved[Int(records[count].parent)]
             count += 1
         }
+        if !digests.isEmpty { digests.removeLast(records.count - count) }
         records.removeLast(records.count - count)
     }
 
@@ -329,7 +274,7 @@ extension EntryTable {
     package func inserting(
         _ entries: [(path: EntryPath, record: EntryRecord)], moved: inout [Int]
     ) throws(EntryTableError) -> EntryTable {
-        var result = EntryTable(root: records[0])
+        var result = EntryTable(root: self[0])
         result.setRoot(extended: extended(of: 0))
         result.userNames = userNames
         result.groupNames = groupNames
@@ -342,7 +287,7 @@ extension EntryTable {
                 waiting.removeFirst()
             }
             moved.append(
-                try result.append(records[index], path: path, target: target(of: index), extended: extended(of: index)))
+                try result.append(self[index], path: path, target: target(of: index), extended: extended(of: index)))
         }
         for (path, record) in waiting { try result.append(record, path: path) }
         return result

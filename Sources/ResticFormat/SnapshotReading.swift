@@ -72,9 +72,9 @@ struct SnapshotReading: Sendable {
             (top, extended, tree) = (EntryRecord(node), node.extended, subtree)
         }
         var loading = SnapshotTree.Loading(top, extended, tree)
+        let coders = PerWorker(pool) { self.repository.coder() }
         while !loading.pending.isEmpty {
             let pending = loading.pending
-            let coders = PerWorker(pool) { self.repository.coder() }
             let listings = try pool.map(pending.count) { worker, number in
                 try run.stop.check()
                 return try coders.with(worker) { coder in
@@ -83,9 +83,9 @@ struct SnapshotReading: Sendable {
                     }
                 }
             }
-            loading.absorb(listings)
+            try loading.absorb(listings)
         }
-        return try loading.finish()
+        return loading.finish()
     }
 
     // MARK: What is known of it

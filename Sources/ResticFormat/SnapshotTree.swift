@@ -23,7 +23,8 @@ extension SnapshotTree {
         fileprivate var targets: [Int: [UInt8]] = [:]
         fileprivate var extended: [Int: [ExtendedAttribute]] = [:]
         fileprivate var chunks: [Int: [SHA256Digest]] = [:]
-        fileprivate var subtrees: [Int: SHA256Digest] = [:]
+        /// Of the directories, in order.
+        fileprivate var subtrees: [(child: Int, tree: SHA256Digest)] = []
         fileprivate var users: [UInt32: [UInt8]] = [:]
         fileprivate var groups: [UInt32: [UInt8]] = [:]
 
@@ -46,7 +47,7 @@ extension SnapshotTree {
                     }
                 }
             }
-            if let subtree = node.subtree { subtrees[number] = subtree }
+            if let subtree = node.subtree { subtrees.append((number, subtree)) }
             if node.kind == .link { targets[number] = node.target }
             if !node.extended.isEmpty {
                 extended[number] = node.extended.sorted { $0.name.lexicographicallyPrecedes($1.name) }
@@ -61,66 +62,101 @@ extension SnapshotTree {
         fileprivate func name(of child: Int) -> Range<Int> { (child == 0 ? 0 : ends[child - 1])..<ends[child] }
     }
 
-    /// Trees that are being read, level by level.
+    /// Trees that are being read in path order, some of them ahead: many at once, and never much more than that in memory.
     struct Loading {
-        /// A tree to be read, and the number of its directory.
+        /// A tree to be read.
         struct Pending: Sendable {
             let tree: SHA256Digest
-            let directory: Int
+            fileprivate let place: Place
         }
 
-        private let top: EntryRecord
-        private let extended: [ExtendedAttribute]
-        private let tree: SHA256Digest
+        /// Which subtree of which open directory.
+        fileprivate struct Place: Hashable, Sendable {
+            let depth: Int
+            let number: Int
+        }
+
+        private struct Open {
+            let listing: Listing
+            /// In the table.
+            let index: Int
+            var next = 0
+            /// How many of the subtrees were entered, and how many were read or are pending.
+            var entered = 0
+            var asked = 0
+        }
+
+        /// Trees that were read or asked for before they are needed.
+        private static let ahead = 64
+
+        private var result: SnapshotTree
+        private var open: [Open] = []
+        private var read: [Place: Listing] = [:]
+        /// What is to be read next; nothing at the end.
         private(set) var pending: [Pending]
-        /// Listings by the numbers of directories, and for each child that is one its number.
-        private var listings: [Listing?] = [nil]
-        private var numbers: [[Int: Int]] = [[:]]
 
         init(_ top: EntryRecord, _ extended: [ExtendedAttribute], _ tree: SHA256Digest) {
-            self.top = top
-            self.extended = extended
-            self.tree = tree
-            pending = [Pending(tree: tree, directory: 0)]
+            result = SnapshotTree(table: EntryTable(root: top))
+            result.table.setRoot(extended: extended)
+            result.trees[0] = tree
+            pending = [Pending(tree: tree, place: Place(depth: -1, number: 0))]
         }
 
         /// Takes what was read of all that was pending.
-        mutating func absorb(_ read: [Listing]) {
-            let done = pending
-            pending = []
-            for (directory, listing) in zip(done, read) {
-                for (child, tree) in listing.subtrees {
-                    numbers[directory.directory][child] = listings.count
-                    pending.append(Pending(tree: tree, directory: listings.count))
-                    listings.append(nil)
-                    numbers.append([:])
+        mutating func absorb(_ listings: [Listing]) throws(EntryTableError) {
+            if open.isEmpty, let top = listings.first {
+                open = [Open(listing: top, index: 0)]
+            } else {
+                for (pending, listing) in zip(pending, listings) { read[pending.place] = listing }
+            }
+            try addEntries()
+            ask()
+        }
+
+        /// Adds entries to the table until a tree is needed that was not read.
+        private mutating func addEntries() throws(EntryTableError) {
+            while let last = open.indices.last {
+                guard open[last].next < open[last].listing.records.count else {
+                    open.removeLast()
+                    continue
                 }
-                listings[directory.directory] = listing
+                let child = open[last].next
+                let listing = open[last].listing
+                var below: Listing?
+                var tree: SHA256Digest?
+                let number = open[last].entered
+                if number < listing.subtrees.count, listing.subtrees[number].child == child {
+                    guard let found = read.removeValue(forKey: Place(depth: last, number: number)) else { return }
+                    (below, tree) = (found, listing.subtrees[number].tree)
+                    open[last].entered += 1
+                }
+                open[last].next += 1
+                let index = try result.add(child, of: listing, in: open[last].index)
+                if let below {
+                    result.trees[index] = tree
+                    open.append(Open(listing: below, index: index))
+                }
             }
         }
 
-        /// Puts everything into path order.
-        consuming func finish() throws(EntryTableError) -> SnapshotTree {
-            var result = SnapshotTree(table: EntryTable(root: top))
-            result.table.setRoot(extended: extended)
-            result.trees[0] = tree
-            let entries = listings.reduce(1) { $0 + ($1?.records.count ?? 0) }
-            result.table.reserve(entries: entries, bytes: 64 * entries)
-            // A stack of its own: a tree can be deeper than a thread's stack.
-            var open: [(directory: Int, next: Int, parent: Int)] = [(0, 0, 0)]
-            while let (directory, next, parent) = open.last {
-                guard let listing = listings[directory], next < listing.records.count else {
-                    open.removeLast()
-                    listings[directory] = nil
-                    continue
-                }
-                open[open.count - 1].next += 1
-                let index = try result.add(next, of: listing, in: parent)
-                if let number = numbers[directory][next] {
-                    result.trees[index] = listing.subtrees[next]
-                    open.append((number, 0, index))
+        /// Asks for the tree that is needed next, and for some that are needed soon.
+        private mutating func ask() {
+            pending = []
+            for depth in open.indices.reversed() {
+                while open[depth].asked < open[depth].listing.subtrees.count {
+                    if !pending.isEmpty && read.count + pending.count >= Self.ahead { return }
+                    let number = open[depth].asked
+                    pending.append(
+                        Pending(
+                            tree: open[depth].listing.subtrees[number].tree,
+                            place: Place(depth: depth, number: number)))
+                    open[depth].asked += 1
                 }
             }
+        }
+
+        /// Everything, when nothing is pending any more.
+        consuming func finish() -> SnapshotTree {
             result.table.groupHardLinks()
             return result
         }

@@ -33,7 +33,7 @@ extension ZipContainer {
 
     /// The length of a member's name has 16 bits; a directory's ends with a slash.
     private func leaveOutLongPaths(of plan: inout SourcePlan) throws {
-        let long = plan.table.indices(where: { Int($0.pathLength) >= Int(UInt16.max) })
+        let long = (0..<plan.table.count).filter { plan.table.pathLength(of: $0) >= Int(UInt16.max) }
         guard let first = long.first else { return }
         if case .backup(let contents) = plan.source {
             throw BackupError(
