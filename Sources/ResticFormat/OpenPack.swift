@@ -36,7 +36,7 @@ final class OpenPack: Sendable {
     }
 
     /// Bytes that are stored at once.
-    private static let pieceSize = 256 << 10
+    static let pieceSize = 256 << 10
 
     private let upload: any ObjectUpload
     private let limit: Int

@@ -6,7 +6,9 @@ import Storage
 import Workers
 
 /// What a snapshot holds of an app, opened for reading. Its trees were checked against their hashes when they were read.
-package struct RepositoryContents: BackupContents {
+///
+/// A class: workers that share a structure of so many parts would count references all the time.
+package final class RepositoryContents: BackupContents {
     package let name: String
     package let metadata: BackupMetadata
     package let isRecorded: Bool

@@ -28,6 +28,22 @@ package final class RepositoryWriter: Sendable {
         package var stored = 0
     }
 
+    /// Small blobs of a type go into one pack, so that a small backup makes one. Large ones, which are hashed and written while their
+    /// pack is locked, go into one for each worker.
+    private struct Lane: Hashable, Comparable {
+        let type: BlobType
+        let worker: Int
+
+        init(_ type: BlobType, size: Int, worker: Int) {
+            self.type = type
+            self.worker = size < OpenPack.pieceSize ? 0 : worker
+        }
+
+        static func < (a: Lane, b: Lane) -> Bool {
+            a.type == b.type ? a.worker < b.worker : a.type == .data && b.type == .tree
+        }
+    }
+
     private struct State {
         /// Blobs that were added; those of the index are not among them.
         var data = BlobSet()
@@ -37,7 +53,7 @@ package final class RepositoryWriter: Sendable {
         var blobs = 0
         var added = Added()
         /// Packs that are being filled.
-        var open: [BlobType: OpenPack] = [:]
+        var open: [Lane: OpenPack] = [:]
         /// The first error: blobs may be missing that are told as stored.
         var failure: (any Error)?
 
@@ -100,7 +116,7 @@ package final class RepositoryWriter: Sendable {
             guard !index.contains(key), state.withLock({ $0.add(key) }) else {
                 return (key.id, false)
             }
-            try add(key, content, &tools)
+            try add(key, content, worker, &tools)
             return (key.id, true)
         }
     }
@@ -120,7 +136,7 @@ package final class RepositoryWriter: Sendable {
                 return false
             }
             let filled = try addCounting(
-                blob.key, message, Int(blob.place.uncompressedLength), content: blob.place.contentLength)
+                blob.key, message, Int(blob.place.uncompressedLength), content: blob.place.contentLength, worker)
             if let filled { try store(filled, isFull: true, &tools) }
             return true
         }
@@ -129,8 +145,8 @@ package final class RepositoryWriter: Sendable {
     /// Stores all that is not stored yet, and indexes it. No worker may be at work.
     package func finish() throws {
         try unlessFailed(0) { tools in
-            for type in BlobType.allCases {
-                guard let pack = state.withLock({ $0.open.removeValue(forKey: type) }) else { continue }
+            for lane in state.withLock({ $0.open.keys.sorted() }) {
+                guard let pack = state.withLock({ $0.open.removeValue(forKey: lane) }) else { continue }
                 try store(pack, isFull: false, &tools)
             }
             try saveIndex(atLeast: 1, &tools)
@@ -178,20 +194,23 @@ package final class RepositoryWriter: Sendable {
 
     // MARK: Packs
 
-    private func add(_ key: BlobKey, _ content: UnsafeRawBufferPointer, _ tools: inout PackingTools) throws {
+    private func add(
+        _ key: BlobKey, _ content: UnsafeRawBufferPointer, _ worker: Int, _ tools: inout PackingTools
+    ) throws {
         let isOld = repository.configuration.version == .one
         let compression: BlobCompression = isOld ? .none : key.type == .tree ? .always : dataCompression
         let filled = try tools.seal(key, content, compression) { message, uncompressedLength in
-            try addCounting(key, message, uncompressedLength, content: content.count)
+            try addCounting(key, message, uncompressedLength, content: content.count, worker)
         }
         if let filled { try store(filled, isFull: true, &tools) }
     }
 
     /// Returns the pack if this has filled it. `content`: the bytes of the blob.
     private func addCounting(
-        _ key: BlobKey, _ message: UnsafeRawBufferPointer, _ uncompressedLength: Int, content: Int
+        _ key: BlobKey, _ message: UnsafeRawBufferPointer, _ uncompressedLength: Int, content: Int, _ worker: Int
     ) throws -> OpenPack? {
-        let filled = try add(key, message, uncompressedLength)
+        let filled = try add(
+            key, message, uncompressedLength, to: Lane(key.type, size: message.count, worker: worker))
         let entry = PackHeader.entrySize(isCompressed: uncompressedLength > 0)
         state.withLock { state in
             state.added.content += content
@@ -203,10 +222,10 @@ package final class RepositoryWriter: Sendable {
 
     /// Returns the pack if this has filled it.
     private func add(
-        _ key: BlobKey, _ message: UnsafeRawBufferPointer, _ uncompressedLength: Int
+        _ key: BlobKey, _ message: UnsafeRawBufferPointer, _ uncompressedLength: Int, to lane: Lane
     ) throws -> OpenPack? {
         while true {
-            let pack = try openPack(of: key.type)
+            let pack = try openPack(of: lane)
             let outcome: OpenPack.Outcome
             do throws(RepositoryWriteError) {
                 outcome = try pack.add(key, message, uncompressedLength: uncompressedLength)
@@ -216,26 +235,26 @@ package final class RepositoryWriter: Sendable {
             switch outcome {
             case .added: return nil
             case .filled:
-                take(pack, key.type)
+                take(pack, lane)
                 return pack
             // Who has filled it takes it away.
-            case .closed: take(pack, key.type)
+            case .closed: take(pack, lane)
             }
         }
     }
 
-    private func openPack(of type: BlobType) throws -> OpenPack {
+    private func openPack(of lane: Lane) throws -> OpenPack {
         try state.withLock { state in
-            if let pack = state.open[type] { return pack }
+            if let pack = state.open[lane] { return pack }
             let pack = OpenPack(try repository.backend.upload(), limit: packSize)
-            state.open[type] = pack
+            state.open[lane] = pack
             return pack
         }
     }
 
-    private func take(_ pack: OpenPack, _ type: BlobType) {
+    private func take(_ pack: OpenPack, _ lane: Lane) {
         state.withLock { state in
-            if state.open[type] === pack { state.open[type] = nil }
+            if state.open[lane] === pack { state.open[lane] = nil }
         }
     }
 

@@ -26,7 +26,6 @@ struct TreeSaving: Sendable {
     }
 
     private let files: SavedFiles
-    private let plan: SourcePlan
     private let parent: RepositoryContents?
     private let index: BlobIndex
     private let writer: RepositoryWriter
@@ -35,13 +34,13 @@ struct TreeSaving: Sendable {
     private let state = Monitor(State())
 
     /// What the scan found. What was saved of its files stands in `files`.
-    private var table: EntryTable { plan.table }
+    private let table: EntryTable
 
     init(
         files: SavedFiles, plan: SourcePlan, parent: RepositoryContents?, index: BlobIndex, writer: RepositoryWriter,
         pool: ThreadPool, in run: RunContext
     ) {
-        (self.files, self.plan, self.parent, self.index) = (files, plan, parent, index)
+        (self.files, self.table, self.parent, self.index) = (files, plan.table, parent, index)
         (self.writer, self.pool, self.run) = (writer, pool, run)
     }
 
@@ -123,11 +122,15 @@ struct TreeSaving: Sendable {
         let kept = state.withLock { state in children.map { state.kept.contains($0) } }
         var isSame = true
         for (child, isKept) in zip(children, kept) {
+            // The plan has found it in the parent, and nothing of it has changed.
+            if files.isShared(child) {
+                changes.count(.file, isNew: false, isChanged: false)
+                continue
+            }
             let old = table.withPath(of: child) { parent.table.index(ofBytes: $0) }
             let isUnchanged: Bool
             switch (table[child].kind, old) {
-            case (_, nil): isUnchanged = false
-            case (.file, _): isUnchanged = files.isShared(child)
+            case (_, nil), (.file, _): isUnchanged = false
             case (.directory, let old?): isUnchanged = isKept && table[child].isUnchanged(since: parent.table[old])
             case (_, let old?):
                 isUnchanged =
