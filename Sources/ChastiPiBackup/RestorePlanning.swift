@@ -102,7 +102,8 @@ struct RestorePlanning {
     ) throws -> [RestoreComparison.Answer] {
         let total = candidates.lazy.map { live[$0.live].size }.saturatingSum()
         let meter = ProgressMeter(.comparing, entries: candidates.count, bytes: total, in: run)
-        let states = PerWorker(pool) { ReadBuffer() }
+        let contents = found.contents
+        let states = PerWorker(pool) { ComparisonState(reader: contents.makeReader(stop: run.stop)) }
         // In runs of neighbours: one candidate alone costs more to hand out than to compare.
         let size = 64
         let runs = try pool.map((candidates.count + size - 1) / size) { worker, number in
@@ -119,7 +120,7 @@ struct RestorePlanning {
 
     private func compare(
         _ candidate: RestoreComparison.Candidate, _ scope: RestoreScope, _ live: EntryTable,
-        _ attributes: WantedAttributes, _ state: inout ReadBuffer
+        _ attributes: WantedAttributes, _ state: inout ComparisonState
     ) throws -> RestoreComparison.Answer {
         let path = live.path(of: candidate.live)
         do {
@@ -129,6 +130,11 @@ struct RestorePlanning {
             let extended = try FileAttributes.extended(of: file.descriptor)
             guard attributes.match(live[candidate.live], of: candidate.backup, extended: extended) else {
                 return .different
+            }
+            if !scope.backup[candidate.backup].flags.contains(.hashed),
+                let isSame = try state.reader.isSame(candidate.backup, as: file)
+            {
+                return isSame ? .same : .different
             }
             // A backup of the original tool has no hashes: its files are compared byte by byte through their own.
             let wanted = try digest(of: candidate.backup, scope, &state)
@@ -146,10 +152,20 @@ struct RestorePlanning {
         }
     }
 
-    private func digest(of index: Int, _ scope: RestoreScope, _ state: inout ReadBuffer) throws -> SHA256Digest {
+    private func digest(
+        of index: Int, _ scope: RestoreScope, _ state: inout ComparisonState
+    ) throws -> SHA256Digest {
         if scope.backup[index].flags.contains(.hashed) { return scope.backup[index].digest }
-        try found.contents.makeReader(stop: run.stop).read(index) { state.hash.update($0) }
+        try state.reader.read(index) { state.hash.update($0) }
         return state.hash.finish()
+    }
+
+    /// What a worker uses again and again to compare files.
+    private struct ComparisonState: ~Copyable {
+        let buffer = Buffer(size: 1 << 18)
+        var hash = SHA256()
+        /// Of the backup, for what has no hash of its own.
+        let reader: any ContentReader
     }
 
     // MARK: The plan

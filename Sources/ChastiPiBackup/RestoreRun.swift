@@ -18,7 +18,8 @@ struct RestoreRun {
         try checkSpace(for: plan)
         try checkUsers(of: plan)
         let attributes = try planning.attributes()
-        let staged = StagedTree(contents, attributes: attributes, pool: planning.pool, in: planning.run)
+        let staged = StagedTree(
+            contents, reusing: planning.places.app, attributes: attributes, pool: planning.pool, in: planning.run)
         var result = RestoreResult(ending: .done, notKept: plan.notKept)
         let outcome = try RestoreTransaction.run(
             plan.exchange, note: Array("restore 1 \(plan.backup)".utf8), in: folders,

@@ -9,14 +9,23 @@ import Workers
 /// (promise 6). Nothing of the app is touched.
 struct StagedTree: Sendable {
     private let contents: any BackupContents
+    /// Where other versions of the files may stand.
+    private let app: Directory?
     private let attributes: WantedAttributes
     private let pool: ThreadPool
     private let run: RunContext
     private let notKept = Mutexed<[String]>([])
     private let hasCheckedTime = Mutexed(false)
+    /// Bytes: smaller files are mostly one part.
+    private static let reusedFrom: UInt64 = 512 << 10
 
-    init(_ contents: any BackupContents, attributes: WantedAttributes, pool: ThreadPool, in run: RunContext) {
+    /// `app`: what parts of files are taken from where the backup allows it.
+    init(
+        _ contents: any BackupContents, reusing app: Directory? = nil, attributes: WantedAttributes, pool: ThreadPool,
+        in run: RunContext
+    ) {
         self.contents = contents
+        self.app = contents.isDivided ? app : nil
         self.attributes = attributes
         self.pool = pool
         self.run = run
@@ -72,7 +81,7 @@ struct StagedTree: Sendable {
             return
         }
         var file = try NewFile(name, in: directory)
-        try reader.copy(index, to: &file)
+        try copy(index, reader, to: &file)
         let now = try owner ?? file.status().owner
         owner = now
         let wanted = attributes.attributes(of: index)
@@ -80,6 +89,25 @@ struct StagedTree: Sendable {
             wanted, to: file.descriptor, now: now, ownership: attributes.ownership, currentExtended: [])
         note(index, unset)
         try checkTime(index, wanted.modified, of: file)
+    }
+
+    /// Of a file that stands in the app already, only what differs is read from the backup.
+    private func copy(_ index: Int, _ reader: any ContentReader, to file: inout NewFile) throws {
+        if let app, contents.table[index].size >= Self.reusedFrom {
+            let path = contents.table.path(of: index)
+            var isOpen = false
+            do {
+                let directory = try app.directory(at: path.parent ?? .root)
+                if try directory.status(of: path.name)?.kind == .file {
+                    let old = try OpenFile(path.name, in: directory)
+                    isOpen = true
+                    return try reader.copy(index, to: &file, reusing: old)
+                }
+            } catch  where !isOpen && error is DiskError {
+                // Mostly it is not there. All of it is in the backup.
+            }
+        }
+        try reader.copy(index, to: &file)
     }
 
     /// One file tells what the file system keeps of times.

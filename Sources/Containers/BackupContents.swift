@@ -23,6 +23,9 @@ package protocol BackupContents: Sendable {
     /// The file or folder that was opened; nil for one in a repository.
     var identity: FileIdentity? { get }
 
+    /// Whether its large files consist of parts with hashes of their own, which are as good from anywhere else.
+    var isDivided: Bool { get }
+
     /// What is valid in it, and yet only accepted from backups that are trusted, as clauses (promise 11).
     var objections: [String] { get }
 
@@ -43,6 +46,13 @@ package protocol ContentReader: AnyObject {
     /// with code `damaged` where the backup is not as it should be, ``DiskError`` where the target cannot be written.
     func copy(_ index: Int, to target: inout NewFile) throws
 
+    /// The same for what `isDivided`: the parts that stand in `old`, another version of the file, are taken from there. It may be
+    /// changing: only bytes in memory whose hash was compared are used.
+    func copy(_ index: Int, to target: inout NewFile, reusing old: borrowing OpenFile) throws
+
+    /// Whether `file` holds what the file in the backup holds; nil where only reading that would tell.
+    func isSame(_ index: Int, as file: borrowing OpenFile) throws -> Bool?
+
     /// Passes a file's bytes to `each`, in order; checked like ``copy(_:to:)``, but only at the end.
     func read(_ index: Int, _ each: (UnsafeRawBufferPointer) throws -> Void) throws
 
@@ -50,10 +60,19 @@ package protocol ContentReader: AnyObject {
     func head(of index: Int, count: Int) throws -> [UInt8]
 }
 
+extension ContentReader {
+    package func copy(_ index: Int, to target: inout NewFile, reusing old: borrowing OpenFile) throws {
+        try copy(index, to: &target)
+    }
+
+    package func isSame(_ index: Int, as file: borrowing OpenFile) throws -> Bool? { nil }
+}
+
 extension BackupContents {
     package var knowsOwners: Bool { isRecorded }
     package var objections: [String] { [] }
     package var isEncrypted: Bool { false }
+    package var isDivided: Bool { false }
 
     package func checkRest(stop: StopFlag) throws {}
 
