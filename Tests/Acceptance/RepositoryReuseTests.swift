@@ -7,7 +7,7 @@ import Testing
 
 /// A restore in place reads only those parts of a file from the repository that differ from what stands there.
 @Suite struct RepositoryReuseTests {
-    private static let size = 12 << 20
+    private static let size = 6 << 20
 
     /// Backups `one` and `two`, between which one byte of a large file has changed. The app has `one` again, and the packs that hold
     /// its parts are away: only what is new in `two` can be read.
