@@ -115,13 +115,23 @@ extension AppBackups {
         for container in containers where form == nil || container.format == form {
             if let name = try container.name(of: plain) { found.append((name, container)) }
         }
-        guard let first = found.first else { throw BackupError.noBackup(text) }
+        guard let first = found.first else { throw try noBackup(text) }
         guard found.count == 1 else {
             let forms = found.map { "'\($0.container.format.rawValue):\($0.name)'" }.joined(separator: " and ")
             throw BackupError(
                 .usage, "there are \(found.count) backups named '\(plain)'", advice: "Say which: \(forms)")
         }
         return first
+    }
+
+    private func noBackup(_ text: String) throws -> BackupError {
+        let unreadable = try repository?.unreadable() ?? []
+        guard let first = unreadable.first else { return .noBackup(text) }
+        let more = unreadable.count > 1 ? " and \(unreadable.count - 1) more" : ""
+        return BackupError(
+            .notFound,
+            "there is no backup '\(printable(text.utf8))' that can be read; it may be the damaged \(first.backup.name)\(more)",
+            advice: "'repository check' tells what is damaged")
     }
 
     /// `NAME.zip` is a file that the user sees; unless a folder is called that.

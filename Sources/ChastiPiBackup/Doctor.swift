@@ -69,6 +69,8 @@ struct Doctor {
     let pool: ThreadPool
     let run: RunContext
     private(set) var checks: [Check] = []
+    /// In any of the places.
+    var hasCompleteBackup = false
 
     init(places: AppPlaces, pool: ThreadPool, run: RunContext) {
         self.places = places
@@ -103,6 +105,9 @@ struct Doctor {
         attempt("space") { try $0.lookAtSpace(list, in: directory ?? $0.places.app) }
         attempt("permissions") { try $0.lookAtPermissions(directory) }
         lookAtRepositories(configuration, named: repository)
+        if directory != nil && !hasCompleteBackup {
+            add("backups", .warning, "there is no complete, undamaged one", do: "Run 'create'")
+        }
         lookAtClock(list.backups)
         if isDirectoryKnown { attempt("items") { try $0.lookAtItems(configuration) } }
         attempt("python") { try $0.lookAtPython(python, directory) }
@@ -203,9 +208,7 @@ extension Doctor {
                     do: "The next 'create' removes it")
             }
             let local = AppBackups(directory, isItem: doctor.places.isItem, pool: doctor.pool, in: doctor.run)
-            if local.newestComplete(of: list.backups) == nil {
-                doctor.add("backups", .warning, "there is no complete, undamaged one", do: "Run 'create'")
-            }
+            if local.newestComplete(of: list.backups) != nil { doctor.hasCompleteBackup = true }
         }
         return list
     }

@@ -22,7 +22,17 @@ extension Doctor {
         let repository = NamedRepository(place, patience: 0, mayAsk: false, in: run)
         let backups: [Backup]
         do {
-            backups = try repository.container(places, pool: pool, in: run).backups().backups
+            let container = try repository.container(places, pool: pool, in: run)
+            backups = try container.backups().backups
+            for (backup, finding) in try container.unreadable() {
+                add(
+                    name, .problem, "\(backup.name) is damaged: \(finding.message)",
+                    do: "'repository check' tells what else is damaged; then 'delete \(backup.name)'")
+            }
+            let isComplete = backups.contains { backup in
+                backup.source == container.ownSource && !backup.isIncomplete && backup.trigger != .preRestore
+            }
+            if isComplete { hasCompleteBackup = true }
         } catch let error as BackupError where error.code == .wrongPassword {
             // One that is typed for each run is nothing wrong.
             guard try RepositoryPasswordSearch(place: place, run: run).origin() == nil else { throw error }

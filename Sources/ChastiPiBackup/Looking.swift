@@ -33,6 +33,7 @@ struct Looking {
         guard let backups = try places.existing(pool: pool, in: run) else { return (BackupListing(), 0) }
         var listing = try backups.backups()
         let bytes = try backups.measure(&listing.backups)
+        listing.backups += try backups.repository?.unreadable().map(\.backup) ?? []
         if let place = places.repository?.opening.place {
             for index in listing.backups.indices { listing.backups[index].repository = place.name ?? place.shownPath }
         }
@@ -100,25 +101,27 @@ struct Looking {
             throw BackupError(.usage, "--sample takes more than 0 and at most 100 percent")
         }
         if request.all {
-            return try list().backups.compactMap { try verify($0, request) } + verificationsOfUnreadable()
+            let unreadable = try verificationsOfUnreadable()
+            let others = try list().backups.filter { backup in
+                !unreadable.contains { $0.backup.seal == backup.seal && backup.seal != nil }
+            }
+            return try others.compactMap { try verify($0, request) } + unreadable
         }
         let names = request.backups.isEmpty ? ["latest"] : request.backups
         // One that does not exist is told before others are read, which takes long.
         for name in names where !name.contains("/") { try checkThere(name) }
-        return try names.map { name in
+        let verifications = try names.map { name in
             guard names.count > 1 else { return try verify(name, request) }
             return try unlessItCannotBeRead(try listed(name)) { try verify(name, request) }
         }
+        // One of them may be the latest.
+        return names.contains("latest") ? verifications + (try verificationsOfUnreadable()) : verifications
     }
 
-    /// Backups of the repository that are so damaged that no list has them.
+    /// Backups of the repository of which nothing can be read.
     private func verificationsOfUnreadable() throws -> [Verification] {
-        try (places.repository?.state.damagedSnapshots() ?? []).map { finding in
-            let id = finding.subject.split(separator: " ").last.map(String.init) ?? finding.subject
-            let backup = Backup(
-                name: try BackupName(id), format: .repository, origin: .plain,
-                time: LocalTime(moment: Timestamp(seconds: 0), offset: 0))
-            return Verification(backup: backup, findings: [finding], files: 0, bytes: 0)
+        try (places.existing(pool: pool, in: run)?.repository?.unreadable() ?? []).map { backup, finding in
+            Verification(backup: backup, findings: [finding], files: 0, bytes: 0)
         }
     }
 
@@ -222,6 +225,7 @@ struct Deleting {
 
     func preview(_ backups: [String]) throws -> DeletePreview {
         for text in backups {
+            if try places.existing(pool: pool, in: run)?.repository?.unreadable(text) != nil { continue }
             guard let place = try places.placeOf(text, pool: pool, in: run) else { throw BackupError.noBackup(text) }
             if places.isWorked(on: place) { continue }
             let name = place.repository.map { $0.opening.place.name ?? $0.opening.place.shownPath }
@@ -237,6 +241,10 @@ struct Deleting {
         _ = try local.measure(&listed)
         var chosen: [Backup] = []
         for text in backups {
+            if let damaged = try local.repository?.unreadable(text) {
+                if !chosen.contains(where: { $0.seal == damaged.seal }) { chosen.append(damaged) }
+                continue
+            }
             let (name, container) = try local.find(text)
             func isWanted(_ backup: Backup) -> Bool { backup.name == name && backup.format == container.format }
             guard let backup = listed.first(where: isWanted) else { throw BackupError.noBackup(text) }

@@ -110,10 +110,19 @@ extension Repository {
     /// All snapshots, the oldest first, and what cannot be read. Must come before ``index(on:)``: what others add meanwhile is
     /// then in the index.
     package func snapshots(on pool: ThreadPool) throws -> (snapshots: [StoredSnapshot], findings: [Finding]) {
-        let (snapshots, findings) = try documents(.snapshot, limit: Snapshot.sizeLimit, on: pool) { id, json in
+        let (snapshots, unreadable) = try allSnapshots(on: pool)
+        return (snapshots, unreadable.map(\.finding))
+    }
+
+    /// The same, with the IDs of those that cannot be read.
+    func allSnapshots(
+        on pool: ThreadPool
+    ) throws -> (snapshots: [StoredSnapshot], unreadable: [UnreadableDocument]) {
+        let (snapshots, unreadable) = try readDocuments(.snapshot, limit: Snapshot.sizeLimit, on: pool) { id, json in
             StoredSnapshot(id: id, snapshot: try Snapshot(json: json))
         }
-        return (snapshots.sorted { Self.isOlder($0, $1) }, findings)
+        for document in unreadable where document.error is StorageError { throw document.error }
+        return (snapshots.sorted { Self.isOlder($0, $1) }, unreadable)
     }
 
     static func isOlder(_ a: StoredSnapshot, _ b: StoredSnapshot) -> Bool {

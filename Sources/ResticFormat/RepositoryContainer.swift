@@ -45,7 +45,29 @@ package struct RepositoryContainer: Container {
     }
 
     private func find(_ text: String) throws -> Repository.StoredSnapshot? {
-        try SnapshotNames(try state.snapshots()).find(text)
+        if let found = try SnapshotNames(try state.snapshots()).find(text) { return found }
+        for unreadable in try state.unreadableSnapshots() where SnapshotNames.isMeant(unreadable.key.id, by: text) {
+            throw RepositoryContents.damaged(text, "\(unreadable.finding.subject): \(unreadable.finding.message)")
+        }
+        return nil
+    }
+
+    /// The backup that `text` means, if it is one of which nothing can be read.
+    package func unreadable(_ text: String) throws -> Backup? {
+        try unreadable().first { $0.backup.seal.map { SnapshotNames.isMeant($0, by: text) } ?? false }?.backup
+    }
+
+    /// Backups of which nothing can be read, not even their names and times; what is wrong with each.
+    package func unreadable() throws -> [(backup: Backup, finding: Finding)] {
+        try mapped {
+            try state.unreadableSnapshots().map { document in
+                var backup = Backup(
+                    name: SnapshotNames.short(document.key.id), format: .repository, origin: .ours,
+                    time: LocalTime(moment: Timestamp(seconds: 0), offset: 0), seal: document.key.id)
+                backup.state = .damaged("its snapshot cannot be read, not even its name and its time")
+                return (backup, document.finding)
+            }
+        }
     }
 
     func snapshot(_ name: BackupName) throws -> Repository.StoredSnapshot {

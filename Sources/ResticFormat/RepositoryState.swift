@@ -7,7 +7,7 @@ import Workers
 package final class RepositoryState: Sendable {
     private struct Known {
         var snapshots: [Repository.StoredSnapshot]?
-        var damagedSnapshots: [Finding] = []
+        var unreadableSnapshots: [UnreadableDocument] = []
         var index: BlobIndex?
     }
 
@@ -104,16 +104,16 @@ package final class RepositoryState: Sendable {
     /// All snapshots that can be read, the oldest first.
     func snapshots() throws -> [Repository.StoredSnapshot] {
         if let known = known.withLock({ $0.snapshots }) { return known }
-        let (snapshots, findings) = try repository().snapshots(on: pool)
-        warn(findings)
-        known.withLock { ($0.snapshots, $0.damagedSnapshots) = (snapshots, findings) }
+        let (snapshots, unreadable) = try repository().allSnapshots(on: pool)
+        warn(unreadable.map(\.finding))
+        known.withLock { ($0.snapshots, $0.unreadableSnapshots) = (snapshots, unreadable) }
         return snapshots
     }
 
-    /// What is wrong with the snapshots that cannot be read, and so are in no list.
-    package func damagedSnapshots() throws -> [Finding] {
+    /// The snapshots that cannot be read, of which nothing is known but their IDs.
+    func unreadableSnapshots() throws -> [UnreadableDocument] {
         _ = try snapshots()
-        return known.withLock { $0.damagedSnapshots }
+        return known.withLock { $0.unreadableSnapshots }
     }
 
     /// Where all blobs are. Snapshots are read before: those that others add meanwhile may name blobs that it does not have.

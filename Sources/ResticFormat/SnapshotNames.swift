@@ -44,7 +44,8 @@ struct SnapshotNames: Sendable {
         return nil
     }
 
-    private static func short(_ id: SHA256Digest) -> BackupName {
+    /// What a snapshot is called that has no name of its own.
+    static func short(_ id: SHA256Digest) -> BackupName {
         do throws(BackupNameError) { return try BackupName(id.hex.prefix(digits)) } catch { return .unnamed }
     }
 
@@ -55,15 +56,14 @@ struct SnapshotNames: Sendable {
         if let named = snapshots.first(where: { names[$0.id]?.text == text }) { return named }
         let tagged = snapshots.filter { $0.snapshot.tags.contains(Self.prefix + text) }
         if tagged.count > 1 { throw ambiguous(text, tagged) }
-        let digits = text.utf8
-        guard Self.fewest...64 ~= digits.count,
-            digits.allSatisfy({
-                UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || UInt8(ascii: "a")...UInt8(ascii: "f") ~= $0
-            })
-        else { return nil }
-        let matching = snapshots.filter { $0.id.hex.hasPrefix(text) }
+        let matching = snapshots.filter { Self.isMeant($0.id, by: text) }
         if matching.count > 1 { throw ambiguous(text, matching) }
         return matching.first
+    }
+
+    /// Whether `text` is the ID or enough of its beginning.
+    static func isMeant(_ id: SHA256Digest, by text: String) -> Bool {
+        fewest...64 ~= text.utf8.count && id.hex.hasPrefix(text)
     }
 
     private func ambiguous(_ text: String, _ found: [Repository.StoredSnapshot]) -> BackupError {

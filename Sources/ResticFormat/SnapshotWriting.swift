@@ -173,8 +173,8 @@ extension RepositoryContainer {
 
     package func remove(_ name: BackupName) throws {
         try mapped {
-            let stored = try snapshot(name)
-            try state.repository().backend.remove(.snapshot(stored.id))
+            let id = try unreadable(name.text)?.seal ?? snapshot(name).id
+            try state.repository().backend.remove(.snapshot(id))
             state.forget()
         }
     }

@@ -96,16 +96,16 @@ import Testing
         try kept.app.run("repository", "check").expectError(2, "which repository?")
     }
 
-    @Test func aBackupThatNoListHasIsFoundDamaged() throws {
+    @Test func aBackupOfWhichNothingCanBeReadIsFoundDamaged() throws {
         let kept = try RepositoryApp(isCheap: true)
         try kept.done("create", "--name", "one")
         try kept.done("create", "--name", "two")
         try kept.app.shell("for file in '\(kept.path)'/snapshots/*; do chmod 600 $file; : > $file; break; done")
         let verified = try kept.run("verify", "--all")
         #expect(verified.status == 20 && verified.output.contains("DAMAGED"), "\(verified)")
-        let name = try #require(try kept.names().first)
+        let name = try #require(try kept.names().first { ["one", "two"].contains($0) })
         try kept.run("delete", name, "--yes").expectError(20, "the backups are deleted, but no space is freed")
-        #expect(try kept.names().isEmpty)
+        #expect(try kept.names().count == 1)
     }
 
     @Test func compressionIsChosen() throws {

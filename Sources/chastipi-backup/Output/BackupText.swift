@@ -104,3 +104,11 @@ func uncoveredLine(_ uncovered: [Uncovered]) -> [String] {
     let list = uncovered.map { "\($0.path) (\(ByteCount($0.bytes)))" }.joined(separator: ", ")
     return ["not covered by any item and excluded by no rule: \(list)"]
 }
+
+extension Backup {
+    /// When it was made; nothing tells that of a snapshot that cannot be read.
+    var timeText: String {
+        if case .damaged = state, time.moment.seconds == 0 { return "unknown" }
+        return time.readable
+    }
+}

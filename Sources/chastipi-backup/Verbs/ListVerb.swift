@@ -41,7 +41,7 @@ struct ListVerb: Verb {
                 ["NAME", "TIME", "FORMAT", "ENTRIES", "SIZE", "ALONE", "STATE"], numeric: [3, 4, 5])
             for backup in list.backups {
                 table.add([
-                    backup.name.text, backup.time.readable, place(of: backup),
+                    backup.name.text, backup.timeText, place(of: backup),
                     backup.entries.map { String($0) } ?? "?", backup.bytes.map { "\(ByteCount($0))" } ?? "?",
                     backup.bytesAlone.map { "\(ByteCount($0))" } ?? "?", backup.stateText,
                 ])
@@ -74,7 +74,7 @@ struct ShowVerb: Verb {
 
     private func text(_ details: BackupDetails, _ session: Session) -> [String] {
         let backup = details.backup
-        var lines = ["\(backup.name): \(backup.time.readable), \(backup.stateText)"]
+        var lines = ["\(backup.name): \(backup.timeText), \(backup.stateText)"]
         lines += details.metadata.map { "  \($0.key): \($0.value)" }
         lines.append("contents:")
         lines += details.contents.map { "  \($0.path): \(counted($0.entries, "entry")), \(ByteCount($0.bytes))" }
