@@ -92,6 +92,12 @@ struct AppBackups: Sendable {
         return together
     }
 
+    /// What removing these frees at least. For a repository all trees are read, unless it is not `measured`: then nil.
+    func bytesFreed(byRemoving backups: [Backup], measured: Bool) throws -> UInt64? {
+        guard let repository else { return backups.compactMap(\.bytesAlone).saturatingSum() }
+        return measured ? try repository.bytesFreed(byRemoving: Set(backups.compactMap(\.seal))) : nil
+    }
+
     func remove(_ backup: Backup) throws { try container(for: backup.format).remove(backup.name) }
 
     /// Frees what removed backups alone needed.

@@ -267,7 +267,7 @@ public struct BackupManager: Sendable {
 
     /// What ``delete(_:confirm:)`` would remove. Nothing changes.
     public func previewDelete(_ backups: [String]) throws -> DeletePreview {
-        try Self.reporting { try Deleting(places: places, pool: pool, run: run).preview(backups) }
+        try Self.reporting { try Deleting(places: places, pool: pool, run: run).preview(backups, measuring: true) }
     }
 
     /// Removes backups, each whole. All names are checked before the first is removed.

@@ -223,7 +223,8 @@ struct Deleting {
     let pool: ThreadPool
     let run: RunContext
 
-    func preview(_ backups: [String]) throws -> DeletePreview {
+    /// `measuring`: what is freed is found out even where that takes long.
+    func preview(_ backups: [String], measuring: Bool = false) throws -> DeletePreview {
         for text in backups {
             if try places.existing(pool: pool, in: run)?.repository?.unreadable(text) != nil { continue }
             guard let place = try places.placeOf(text, pool: pool, in: run) else { throw BackupError.noBackup(text) }
@@ -250,7 +251,8 @@ struct Deleting {
             guard let backup = listed.first(where: isWanted) else { throw BackupError.noBackup(text) }
             if !chosen.contains(where: isWanted) { chosen.append(backup) }
         }
-        return DeletePreview(backups: chosen, bytesFreed: chosen.compactMap(\.bytesAlone).saturatingSum())
+        return DeletePreview(
+            backups: chosen, bytesFreed: try local.bytesFreed(byRemoving: chosen, measured: measuring))
     }
 
     func delete(

@@ -136,8 +136,8 @@ public struct DiscardPreview: Sendable {
 /// What `delete` will remove.
 public struct DeletePreview: Sendable {
     public let backups: [Backup]
-    /// Bytes that this frees, as far as that is known.
-    public let bytesFreed: UInt64
+    /// Bytes that this frees, as far as that is known; nil for a repository, where only a preview finds it out.
+    public let bytesFreed: UInt64?
 }
 
 /// What `delete` removed.

@@ -23,8 +23,9 @@ public struct RetentionPlan: Sendable {
     /// Newest first.
     public var removed: [Backup] { decisions.filter { !$0.isKept }.map(\.backup) }
 
-    /// Bytes that are freed at least: what only removed backups share with each other comes on top.
-    public var bytesFreed: UInt64 { removed.compactMap(\.bytesAlone).saturatingSum() }
+    /// Bytes that are freed at least: what only removed backups share with each other comes on top. Nil for a repository, where only
+    /// a preview finds it out.
+    public internal(set) var bytesFreed: UInt64?
 
     /// Whether more than half of all backups would go: that must be asked for (promise 12).
     public var removesMany: Bool { removed.count * 2 > decisions.count }

@@ -34,15 +34,17 @@ struct RetentionRun {
         guard let backups = try places.existing(pool: pool, in: run) else {
             return RetentionPlan(policy: policy, decisions: [], bytesTogether: 0)
         }
-        return try plan(backups)
+        return try plan(backups, measuring: true)
     }
 
-    private func plan(_ local: AppBackups) throws -> RetentionPlan {
+    private func plan(_ local: AppBackups, measuring: Bool = false) throws -> RetentionPlan {
         // Those of other apps in a repository stand under a policy of their own.
         var listed = local.ofThisApp(try local.backups().backups)
         let together = try local.measure(&listed)
         let decisions = policy.decide(on: listed, now: run.now(), zone: run.clock.offset)
-        let plan = RetentionPlan(policy: policy, decisions: decisions, bytesTogether: together)
+        var plan = RetentionPlan(policy: policy, decisions: decisions, bytesTogether: together)
+        plan.bytesFreed =
+            plan.removed.isEmpty ? 0 : try local.bytesFreed(byRemoving: plan.removed, measured: measuring)
         if plan.isPolicyIdle {
             throw BackupError(
                 .refused, "no backup has the tags that the policy keeps; nothing was removed",
@@ -53,9 +55,10 @@ struct RetentionRun {
 
     func prune(session: AppSession, confirm: (RetentionPlan) throws -> Bool) throws -> PruneResult {
         // Before the lock makes anything: where nothing is to be removed, nothing changes.
-        let preview = try preview()
-        guard !preview.removed.isEmpty else {
-            return PruneResult(plan: preview, removed: [], bytesFreed: 0, wasDeclined: false)
+        let preview = try places.existing(pool: pool, in: run).map { try plan($0) }
+        guard let preview, !preview.removed.isEmpty else {
+            let nothing = RetentionPlan(policy: policy, decisions: [], bytesTogether: 0)
+            return PruneResult(plan: preview ?? nothing, removed: [], bytesFreed: 0, wasDeclined: false)
         }
         let local = try places.chosen(beside: try places.backups(), pool: pool, in: run)
         return try session.holding(local, "prune") {
@@ -88,7 +91,7 @@ struct RetentionRun {
         } catch {
             // They are gone all the same.
             run.report(.note("what was freed could not be measured: \(error)"))
-            return plan.bytesFreed
+            return plan.bytesFreed ?? 0
         }
     }
 }

@@ -179,6 +179,20 @@ extension RepositoryContainer {
         }
     }
 
+    /// Bytes that are freed if the backups with these IDs are removed; nil where something damaged keeps all that there is.
+    package func bytesFreed(byRemoving ids: Set<SHA256Digest>) throws -> UInt64? {
+        try mapped {
+            var options = PruneOptions()
+            options.ignored = ids
+            do {
+                return try RepositoryPrune(try state.repository(), on: pool, in: run).plan(options).freed
+            } catch let error as BackupError where error.code == .damaged {
+                run.report(.warning("nothing would be freed: \(error.message)"))
+                return nil
+            }
+        }
+    }
+
     /// Removes what no snapshot needs any more, under the lock for removing.
     package func reclaim() throws {
         try mapped {

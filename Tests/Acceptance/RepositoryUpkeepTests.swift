@@ -197,4 +197,25 @@ import Testing
         let text = try home.done("stats")
         #expect(text.output.contains("3 backups: ") && text.output.contains("three"), "\(text)")
     }
+
+    /// What only the backups that go needed is known before.
+    @Test func aPreviewTellsWhatIsFreed() throws {
+        let kept = try RepositoryApp(isCheap: true)
+        var random = SeededRandom.printed(for: "aPreviewTellsWhatIsFreed")
+        try kept.app.tree.write(entry("uploads/large"), random.bytes(3 << 20))
+        try kept.done("create", "--name", "one")
+        try kept.app.tree.remove(entry("uploads/large"))
+        try kept.done("create", "--name", "two")
+        let deleting = try kept.done("delete", "one", "--dry-run")
+        #expect(deleting.output.contains("this frees about 3.1 MB"), "\(deleting)")
+        #expect(try kept.done("delete", "two", "--dry-run").output.contains("this frees about 0 B") == false)
+        let pruning = try kept.done("prune", "--keep-last", "1", "--include-named", "--dry-run")
+        #expect(pruning.output.contains("which frees at least 3.1 MB"), "\(pruning)")
+        #expect(try kept.names() == ["one", "two"])
+        let asked = try kept.run("delete", "one")
+        #expect(asked.status == 2 || asked.status == 1, "\(asked)")
+        #expect(!"\(asked)".contains("0 B"), "\(asked)")
+        try kept.done("delete", "one", "--yes")
+        try kept.done("verify", "two")
+    }
 }

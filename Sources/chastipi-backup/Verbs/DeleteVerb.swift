@@ -41,10 +41,13 @@ struct DeleteVerb: Verb {
 
     private func lines(_ preview: DeletePreview, _ word: String) -> [String] {
         preview.backups.map { "\(word) \($0.name) (\($0.time.readable))" }
-            + ["this frees about \(ByteCount(preview.bytesFreed))"]
+            + [
+                preview.bytesFreed.map { "this frees about \(ByteCount($0))" }
+                    ?? "this frees what no other backup needs"
+            ]
     }
 
     private func members(_ preview: DeletePreview) -> [(String, JSONOutput)] {
-        [("backups", .array(preview.backups.map(\.json))), ("bytes_freed", .unsigned(preview.bytesFreed))]
+        [("backups", .array(preview.backups.map(\.json))), ("bytes_freed", .optional(preview.bytesFreed))]
     }
 }

@@ -132,7 +132,8 @@ struct PruneVerb: Verb {
             lines.append("\(proof.name) is read back first; should it be damaged, nothing is removed")
         }
         let count = "\(plan.removed.count) of \(counted(plan.decisions.count, "backup"))"
-        lines.append("to remove: \(count), which frees at least \(ByteCount(plan.bytesFreed))")
+        let freed = plan.bytesFreed.map { "at least \(ByteCount($0))" } ?? "what no other backup needs"
+        lines.append("to remove: \(count), which frees \(freed)")
         return lines
     }
 
@@ -154,7 +155,7 @@ struct PruneVerb: Verb {
         }
         return [
             ("dry_run", .bool(isDryRun)), ("policy", .string(plan.policy.description)),
-            ("decisions", .array(decisions)), ("bytes_freed_at_least", .unsigned(plan.bytesFreed)),
+            ("decisions", .array(decisions)), ("bytes_freed_at_least", .optional(plan.bytesFreed)),
             ("removes_many", .bool(plan.removesMany)),
         ]
     }
