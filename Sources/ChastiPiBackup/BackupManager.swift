@@ -353,11 +353,15 @@ extension BackupManager {
     }
 
     /// Turns errors of lower floors into ``BackupError``s; here only their codes and texts leave the library.
-    static func reporting<R>(_ body: () throws -> R) throws -> R {
+    ///
+    /// `interrupted`: what is true when a run was stopped.
+    static func reporting<R>(
+        interrupted: String = "what was begun has been taken back", _ body: () throws -> R
+    ) throws -> R {
         do {
             return try body()
         } catch let error as Stopped {
-            throw BackupError(.interrupted, "interrupted; what was begun has been taken back", signal: error.signal)
+            throw BackupError(.interrupted, "interrupted; \(interrupted)", signal: error.signal)
         } catch let error as DiskError {
             throw told(error)
         } catch let error as StorageError {

@@ -286,7 +286,15 @@ struct Deleting {
                 throw told(error, backup.name, deleted)
             }
         }
-        if !deleted.isEmpty { try local.reclaim() }
+        guard !deleted.isEmpty else { return [] }
+        do {
+            try local.reclaim()
+        } catch let stopped as Stopped {
+            let names = deleted.map(\.text).joined(separator: ", ")
+            throw BackupError(
+                .interrupted, "interrupted; deleted: \(names). Not all of their space is free yet",
+                advice: "'repository prune' frees it", signal: stopped.signal)
+        }
         return deleted
     }
 

@@ -53,7 +53,9 @@ extension RepositoryManager {
 
     /// Does `body` with the opened repository, locked. Under a shared lock others may add backups meanwhile.
     func locked<R>(_ kind: LockKind, for verb: String, _ body: (Repository) throws -> R) throws -> R {
-        try BackupManager.reporting {
+        try BackupManager.reporting(
+            interrupted: "what was done so far stays, and no backup has lost anything: run it again to go on"
+        ) {
             try opening.open().withLock(kind, for: verb, patience: patience, in: run) { try body($0.guarded) }
         }
     }
