@@ -113,9 +113,7 @@ struct BackupComparison {
             if !before.table.hasSameTarget(l, as: r, of: after.table) { what.append("target") }
         } else if then.kind == .file {
             do {
-                if try then.size != now.size || digest(l, before, readers.before) != digest(r, after, readers.after) {
-                    what.append("content")
-                }
+                if try then.size != now.size || !isSameContent(l, r, before, after, readers) { what.append("content") }
             } catch let error as SourceUnreadable {
                 compared.unread = Skipped(path: path, reason: error.cause.reason)
             }
@@ -137,6 +135,21 @@ struct BackupComparison {
         if knowsOwners && (then.user != now.user || then.group != now.group) { what.append("owner") }
         if then.modified != now.modified { what.append("time") }
         return what
+    }
+
+    private func isSameContent(
+        _ l: Int, _ r: Int, _ before: Side, _ after: Side, _ readers: Readers
+    ) throws -> Bool {
+        if let reader = readers.before, after.contents == nil, !before.table[l].flags.contains(.hashed) {
+            let path = after.table.path(of: r)
+            do {
+                let file = try OpenFile(path.name, in: try places.app.directory(at: path.parent ?? .root))
+                if let isSame = try reader.isSame(l, as: file) { return isSame }
+            } catch let error as DiskError {
+                throw SourceUnreadable(cause: error)
+            }
+        }
+        return try digest(l, before, readers.before) == digest(r, after, readers.after)
     }
 
     private func digest(_ index: Int, _ side: Side, _ reader: (any ContentReader)?) throws -> SHA256Digest {

@@ -7,6 +7,8 @@ package struct NewFile: ~Copyable {
     package let descriptor: Int32
     /// Bytes written or left as holes so far.
     package private(set) var size: UInt64 = 0
+    /// Whether anything was left out.
+    package private(set) var hasHoles = false
     private var endsInHole = false
     /// Up to here the kernel was asked to begin.
     private var writtenOut: UInt64 = 0
@@ -76,7 +78,7 @@ package struct NewFile: ~Copyable {
     package mutating func skip(_ count: UInt64) throws(DiskError) {
         guard count > 0 else { return }
         size += count
-        endsInHole = true
+        (hasHoles, endsInHole) = (true, true)
         guard lseek(descriptor, off_t(size), SEEK_SET) >= 0 else {
             throw DiskError("seek in", "the file", number: errno)
         }

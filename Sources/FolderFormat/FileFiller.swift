@@ -155,14 +155,19 @@ final class FileFiller: Sendable {
         if record.flags.contains(.hashed) {
             try reader.copy(index, to: &file)
         } else {
+            let isSparse = record.flags.contains(.sparse)
+            var writing = SparseWriting()
             try reader.read(index) { bytes in
                 state.hash.update(bytes)
-                try file.write(bytes)
+                if isSparse { try writing.write(bytes, to: &file) } else { try file.write(bytes) }
             }
+            try writing.finish(&file)
             record.digest = state.hash.finish()
             record.flags.insert(.hashed)
         }
         record.size = file.size
+        // A snapshot does not say it of every file; whoever restores this one must know.
+        if file.hasHoles { record.flags.insert(.sparse) }
         var entry = FilledEntry(index: index)
         entry.record = record
         entry.extended = plan.table.extended(of: index)

@@ -11,6 +11,8 @@ struct SnapshotTree: Sendable {
     fileprivate(set) var trees: [Int: SHA256Digest] = [:]
 
     static let empty = SHA256.digest(of: [])
+    /// What a chunk is wherever only zeros follow: they are cut as soon as they may be.
+    fileprivate static let zeros = SHA256.digest(of: [UInt8](repeating: 0, count: Chunker.minimum))
 }
 
 extension SnapshotTree {
@@ -37,6 +39,8 @@ extension SnapshotTree {
             var record = EntryRecord(node)
             let number = records.count
             if let content = node.content, node.kind == .file {
+                // Trees know no holes, but other formats that this is copied to want to be told.
+                if content.contains(SnapshotTree.zeros) { record.flags.insert(.sparse) }
                 if content.count > 1 {
                     chunks[number] = content
                 } else {

@@ -70,6 +70,8 @@ import Testing
     @Test func whatIsRightIsNotRead() throws {
         let prepared = try Prepared()
         let before = try #require(try prepared.kept.app.tree.status(entry("data/large")))
+        let diff = try prepared.kept.run("diff", "one")
+        #expect(diff.output.contains("data/large") && !diff.output.contains("content"), "\(diff)")
         try prepared.kept.app.tree.write("config.json", "changed")
         // Its own pack is away.
         let answer = try prepared.kept.run("restore", "one", "--only", "data", "--skip-safety-backup", "--dry-run")

@@ -1,11 +1,10 @@
-import Disk
 import Model
 
 /// Writes a file and leaves its long runs of zeros out, so that a file with holes has them again. A tree says nothing of holes,
 /// and restic's own `restore --sparse` makes them by the same rule, if only of whole chunks.
-struct SparseWriting {
+package struct SparseWriting {
     /// Shorter runs are written: below that a hole saves next to nothing, and scatters the file.
-    static let shortest: UInt64 = 32 << 10
+    package static let shortest: UInt64 = 32 << 10
     /// What file systems allocate.
     private static let page = 4096
     private static let zeros = [UInt8](repeating: 0, count: Int(shortest))
@@ -13,7 +12,9 @@ struct SparseWriting {
     /// Zeros that are neither written nor left out yet.
     private var pending: UInt64 = 0
 
-    mutating func write(_ bytes: UnsafeRawBufferPointer, to target: inout NewFile) throws(DiskError) {
+    package init() {}
+
+    package mutating func write(_ bytes: UnsafeRawBufferPointer, to target: inout NewFile) throws(DiskError) {
         // What is not zero and stands together is written together.
         var start = 0
         var end = 0
@@ -33,7 +34,7 @@ struct SparseWriting {
     }
 
     /// The end of the file: a hole there gives it its size.
-    mutating func finish(_ target: inout NewFile) throws(DiskError) {
+    package mutating func finish(_ target: inout NewFile) throws(DiskError) {
         try finishRun(in: &target)
         try target.finishHole()
     }
