@@ -124,17 +124,23 @@ private final class NewRepositoryDirectory {
         let items = try directory.items()
         if items.isEmpty { return true }
         let known = Set(ObjectKind.allCases.map { Array($0.rawValue.utf8) })
-        guard items.allSatisfy({ known.contains($0.name) }) else {
+        guard items.allSatisfy({ known.contains($0.name) || $0.name.starts(with: "config-tmp-".utf8) }) else {
             throw BackupError(
                 .refused, "\(place.shownPath) is not empty and no repository: it has \(counted(items.count))",
                 advice: "Name a directory of its own, which need not exist")
         }
         // Empty directories are what is left where the making of one was cut off.
         let backend = try LocalBackend(path: place.path)
-        for kind in ObjectKind.allCases where try !backend.list(kind).isEmpty {
-            throw BackupError(.nameTaken, "there is a repository at \(place.shownPath) already")
+        let stored = try ObjectKind.allCases.filter { try !backend.list($0).isEmpty }
+        if stored.isEmpty { return true }
+        // The key comes before the configuration. It may be another's who is just making one: it is not removed.
+        if stored == [.key] {
+            throw BackupError(
+                .nameTaken,
+                "the making of a repository at \(place.shownPath) was cut off: it has a key and nothing else",
+                advice: "If nobody is making it just now, remove that directory and run it again")
         }
-        return true
+        throw BackupError(.nameTaken, "there is a repository at \(place.shownPath) already")
     }
 
     /// Its path from the root: whoever reads it is elsewhere.

@@ -32,7 +32,10 @@ package final class Repository: Sendable {
             var cipher = MessageCipher(keys)
             configuration = try RepositoryConfiguration(json: try cipher.open(message))
         } catch let error as StorageError where error.code == .notFound {
-            throw BackupError(.damaged, "the repository \(backend.place) has keys and no configuration")
+            throw BackupError(
+                .damaged, "the repository \(backend.place) has keys and no configuration",
+                advice:
+                    "Bring its file 'config' back from a copy; if its making was cut off, remove it and make it again")
         } catch let error as StorageError {
             throw error
         } catch {
