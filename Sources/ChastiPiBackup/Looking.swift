@@ -286,16 +286,25 @@ struct Deleting {
                 throw told(error, backup.name, deleted)
             }
         }
-        guard !deleted.isEmpty else { return [] }
+        guard !deleted.isEmpty else { return deleted }
         do {
             try local.reclaim()
-        } catch let stopped as Stopped {
-            let names = deleted.map(\.text).joined(separator: ", ")
-            throw BackupError(
-                .interrupted, "interrupted; deleted: \(names). Not all of their space is free yet",
-                advice: "'repository prune' frees it", signal: stopped.signal)
+        } catch {
+            throw notFreed(error, deleted)
         }
         return deleted
+    }
+
+    /// That the backups are gone must be known also where their space was not freed.
+    private func notFreed(_ error: any Error, _ deleted: [BackupName]) -> any Error {
+        let done = "deleted: \(deleted.map(\.text).joined(separator: ", ")); space was not freed"
+        if let stopped = error as? Stopped {
+            return BackupError(
+                .interrupted, "interrupted; \(done)", advice: "'repository prune' frees it", signal: stopped.signal)
+        }
+        guard let known = error as? BackupError else { return BackupError(.system, "\(done): \(error)") }
+        let advice = known.advice.isEmpty ? "'repository prune' frees it" : known.advice
+        return BackupError(known.code, "\(done): \(known.message)", advice: advice, signal: known.signal)
     }
 
     /// Which were done must be known also when one was not.

@@ -204,8 +204,7 @@ extension RepositoryContainer {
                 plan = try prune.plan(PruneOptions())
             } catch let error as BackupError where error.code == .damaged {
                 let what = error.message.split(separator: "; nothing was removed").first ?? ""
-                throw BackupError(
-                    .damaged, "the backups are deleted, but no space is freed: \(what)", advice: error.advice)
+                throw BackupError(.damaged, String(what), advice: error.advice)
             }
             for finding in try prune.apply(plan) {
                 run.report(.warning("\(finding.subject): \(finding.message)"))
