@@ -133,9 +133,16 @@ extension LockFile {
         return stamp.hasEnded(process, seenBy: ownStamp)
     }
 
+    /// Whether it is proven that the process which holds the lock is there.
+    private func isAlive(seenBy own: LockFile) -> Bool {
+        guard let stamp, let ownStamp = own.stamp, hostName == own.hostName else { return false }
+        return stamp.isAlive(process, seenBy: ownStamp)
+    }
+
     /// Restic's rule for locks that were left behind: old, or of a process of this host that is not there. Not a proof: another host may
-    /// have the same name.
+    /// have the same name. But one that is proven to be held is not old: the clock was set, or the machine slept.
     func isStale(at now: Timestamp, seenBy own: LockFile) -> Bool {
+        if isAlive(seenBy: own) { return false }
         if now.seconds > time.moment.seconds, now.seconds - time.moment.seconds > Self.lifetime { return true }
         guard hostName == own.hostName, process > 0 else { return false }
         // In another container the number is that of somebody else, or of nobody.

@@ -46,9 +46,13 @@ import Workers
         var lock = LockFile.own(.shared, verb: "backup", at: TestRepository.now)
         let (own, then) = (lock, TestRepository.now.moment)
         #expect(!lock.isStale(at: then, seenBy: own) && !lock.isOrphan(seenBy: own))
+        // This process is there, whatever the clock says.
+        #expect(!lock.isStale(at: then.adding(seconds: 366 * 86_400), seenBy: own))
+        lock.stamp = nil
         #expect(!lock.isStale(at: then.adding(seconds: 1800), seenBy: own))
         #expect(lock.isStale(at: then.adding(seconds: 1801), seenBy: own))
         #expect(!lock.isStale(at: then.adding(seconds: -100_000), seenBy: own))
+        lock.stamp = own.stamp
         lock.process = try Self.endedProcess()
         #expect(lock.isStale(at: then, seenBy: own) && lock.isOrphan(seenBy: own))
         lock.hostName = "another"
@@ -65,6 +69,31 @@ import Workers
             lock.stamp = stamp
             #expect(!lock.isOrphan(seenBy: own))
         }
+    }
+
+    /// One whose parent does not ask what became of it is there as a number, and holds nothing.
+    @Test func aZombieHasEnded() throws {
+        // Its parent becomes another program, which knows nothing of it.
+        let parent = Process()
+        let output = Pipe()
+        parent.executableURL = URL(filePath: "/bin/sh")
+        parent.arguments = ["-c", "/bin/true & echo $!; exec sleep 20"]
+        parent.standardOutput = output
+        try parent.run()
+        defer { parent.terminate() }
+        let text = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+        let number = try #require(Int32(text.filter(\.isNumber)))
+        func stat() throws -> [Substring] {
+            try String(contentsOfFile: "/proc/\(number)/stat", encoding: .utf8).split(separator: " ")
+        }
+        for _ in 0..<2000 where try stat()[2] != "Z" { usleep(1000) }
+        #expect(try stat()[2] == "Z")
+        let own = LockFile.own(.shared, verb: "backup", at: TestRepository.now)
+        var lock = own
+        lock.process = number
+        let started = try #require(UInt64(try stat()[21]))
+        lock.stamp = Self.stamp { $0.started = started }
+        #expect(lock.isOrphan(seenBy: own) && lock.isStale(at: TestRepository.now.moment, seenBy: own))
     }
 
     // MARK: Holding
