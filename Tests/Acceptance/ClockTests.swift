@@ -53,3 +53,61 @@ import Testing
         #expect(try run(app, at: "1970-01-01 00:00:30", "show", "latest").output.hasPrefix("awake: "))
     }
 }
+
+/// The same with a repository, whose locks and order of backups have times in them.
+@Suite struct RepositoryClockTests {
+    private func run(_ kept: RepositoryApp, at time: String, _ arguments: String...) throws -> Program.Answer {
+        let run = try ToolRun.run(
+            "faketime", [time, Program.path] + arguments + ["--repository", kept.path], environment: kept.environment)
+        return Program.Answer(
+            status: run.status, output: String(decoding: run.output, as: UTF8.self),
+            errors: String(decoding: run.errors, as: UTF8.self))
+    }
+
+    @Test func nothingIsLostWhateverTheClockSays() throws {
+        let kept = try RepositoryApp(isCheap: true)
+        try kept.done("create", "--name", "today")
+        for (number, time) in ["1970-01-01 00:00:05", "2099-12-31 23:59:59"].enumerated() {
+            try kept.app.tree.write("app.py", "changed \(number)")
+            let created = try run(kept, at: time, "create", "--name", "odd\(number)", "--app", kept.app.path)
+            #expect(created.status == 0, "\(created)")
+            #expect(try kept.done("show", "latest").output.hasPrefix("today: "))
+            let pruned = try run(
+                kept, at: time, "prune", "--keep-last", "1", "--include-named", "--yes", "--app", kept.app.path)
+            // What is from the future stays; of a clock that is ahead all others are too many at once.
+            #expect(pruned.status == (number == 0 ? 0 : 1), "\(pruned)")
+        }
+        #expect(try Set(kept.names()) == ["today", "odd0", "odd1"])
+        for name in try kept.names() { try kept.done("verify", name) }
+        try kept.expectSound()
+    }
+
+    /// A clock that is set while a backup is made does not make its lock one that was left behind.
+    @Test func theLockOfARunningBackupStays() throws {
+        let kept = try RepositoryApp(isCheap: true)
+        try kept.app.shell("for n in 1 2 3 4; do head -c 20000000 /dev/urandom > data/large$n; done")
+        let process = Process()
+        process.executableURL = URL(filePath: Program.path)
+        process.arguments = ["create", "--name", "one", "--repository", kept.path, "--app", kept.app.path]
+        process.environment = ProcessInfo.processInfo.environment.merging(kept.environment) { $1 }
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        func locks() throws -> Int {
+            try FileManager.default.contentsOfDirectory(atPath: kept.path + "/locks").count { $0.utf8.count == 64 }
+        }
+        for _ in 0..<20_000 where try process.isRunning && locks() == 0 { usleep(500) }
+        kill(process.processIdentifier, SIGSTOP)
+        #expect(try locks() == 1)
+        for time in ["2099-12-31 23:59:59", "1970-01-01 00:00:05"] {
+            let unlocked = try run(kept, at: time, "repository", "unlock")
+            #expect(try unlocked.status == 0 && locks() == 1, "\(unlocked)")
+            let pruned = try run(kept, at: time, "repository", "prune")
+            #expect(pruned.status == 11 && !pruned.errors.contains("'repository unlock'"), "\(pruned)")
+        }
+        kill(process.processIdentifier, SIGCONT)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+        #expect(try locks() == 0)
+    }
+}
