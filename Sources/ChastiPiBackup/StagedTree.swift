@@ -37,20 +37,11 @@ struct StagedTree: Sendable {
         let build = TreeBuild(indices, of: contents.table, in: target)
         try build.makeDirectories(forEach: pool.forEach)
         let states = PerWorker(pool) { contents.makeReader(stop: run.stop) }
-        try pool.forEach(build.units.count) { worker, number in
-            let unit = build.units[number]
-            let directory = try build.directory(at: unit.directory)
+        let runs = build.runs(by: contents.position(of:))
+        try pool.forEach(runs.count) { worker, number in
             try states.with(worker) { reader in
-                // Whom new files of this directory belong to; told by the first.
-                var owner: FileOwner?
-                for index in unit.entries {
-                    try run.stop.check()
-                    do {
-                        try place(index, reader, in: directory, &owner)
-                    } catch let error as DiskError {
-                        throw error.naming(contents.table.path(of: index))
-                    }
-                    meter.advance(entries: 1, bytes: contents.table[index].size) { contents.table.path(of: index) }
+                for unit in runs[number] {
+                    try place(unit, reader, in: try build.directory(at: unit.directory), meter)
                 }
             }
         }
@@ -66,6 +57,22 @@ struct StagedTree: Sendable {
         return notKept.value.withLock { notKept in
             defer { notKept = [] }
             return notKept
+        }
+    }
+
+    private func place(
+        _ unit: TreeBuild.Unit, _ reader: any ContentReader, in directory: Directory, _ meter: ProgressMeter
+    ) throws {
+        // Whom new files of this directory belong to; told by the first.
+        var owner: FileOwner?
+        for index in unit.entries {
+            try run.stop.check()
+            do {
+                try place(index, reader, in: directory, &owner)
+            } catch let error as DiskError {
+                throw error.naming(contents.table.path(of: index))
+            }
+            meter.advance(entries: 1, bytes: contents.table[index].size) { contents.table.path(of: index) }
         }
     }
 

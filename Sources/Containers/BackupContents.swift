@@ -32,6 +32,9 @@ package protocol BackupContents: Sendable {
     /// Reads what a restore does not need and yet must not be damaged (promise 14), where the format has such.
     func checkRest(stop: StopFlag) throws
 
+    /// Where the bytes of a file begin, more than 0: who reads many is fastest in this order. Nil where any other is as good.
+    func position(of index: Int) -> UInt64?
+
     /// A reader for one thread.
     func makeReader(stop: StopFlag) -> sending any ContentReader
 
@@ -73,6 +76,8 @@ extension BackupContents {
     package var objections: [String] { [] }
     package var isEncrypted: Bool { false }
     package var isDivided: Bool { false }
+
+    package func position(of index: Int) -> UInt64? { nil }
 
     package func checkRest(stop: StopFlag) throws {}
 

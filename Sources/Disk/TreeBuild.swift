@@ -37,6 +37,8 @@ package struct TreeBuild: Sendable {
     /// Files from this size on are units of their own.
     private static let large: UInt64 = 8 << 20
     private static let entriesPerUnit = 512
+    /// Bytes of a run.
+    private static let run: UInt64 = 4 << 20
 
     /// `entries` are indices in path order. The directories that hold them are among them, or are there already.
     package init(_ entries: [Int], of table: EntryTable, in target: Directory) {
@@ -77,6 +79,32 @@ package struct TreeBuild: Sendable {
         self.units = units
         self.hardLinks = hardLinks
         levels = Self.levels(of: directories, in: table)
+    }
+
+    /// The units in runs for one thread each. `position` tells where the bytes of an entry are read from: what stands near each
+    /// other there is made by one thread, in that order. Nil where that makes no difference.
+    package func runs(by position: (Int) -> UInt64?) -> [[Unit]] {
+        var runs: [[Unit]] = []
+        var small: [(position: UInt64, unit: Unit)] = []
+        for unit in units {
+            let positions = unit.entries.map { (position($0) ?? 0, $0) }.sorted { $0 < $1 }
+            guard let first = positions.first(where: { $0.0 > 0 }), unit.bytes < Self.large else {
+                runs.append([unit])
+                continue
+            }
+            small.append(
+                (first.0, Unit(directory: unit.directory, entries: positions.map(\.1), bytes: unit.bytes)))
+        }
+        var bytes = Self.run
+        for (_, unit) in small.sorted(by: { $0.position < $1.position }) {
+            if bytes >= Self.run {
+                runs.append([])
+                bytes = 0
+            }
+            runs[runs.count - 1].append(unit)
+            bytes.add(saturating: unit.bytes)
+        }
+        return runs
     }
 
     private static func levels(of directories: [Int], in table: EntryTable) -> [[(parent: Int, children: [Int])]] {

@@ -45,5 +45,13 @@ package final class RepositoryContents: BackupContents {
         return table[index].size == 0 ? [] : [table[index].digest]
     }
 
+    /// Packs in the order of the index.
+    package func position(of file: Int) -> UInt64? {
+        guard table[file].kind == .file, let first = content(of: file).first,
+            let number = index.number(of: BlobKey(.data, first))
+        else { return nil }
+        return UInt64(index.packNumber(number) + 1) << 32 | UInt64(index.place(number).offset)
+    }
+
     package func makeReader(stop: StopFlag) -> sending any ContentReader { RepositoryReader(self, stop: stop) }
 }
