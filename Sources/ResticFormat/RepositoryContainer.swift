@@ -190,6 +190,13 @@ extension RepositoryContainer {
 }
 
 extension BackupError {
+    /// Whatever is changed needs a lock, so also what would free space: only something else there can make room for it.
+    package static func noRoomForLock(in place: String) -> BackupError {
+        BackupError(
+            .noSpace, "no lock can be made in \(place), which is full; nothing was changed",
+            advice: "Free some megabytes there first: remove other files, or make the file system larger")
+    }
+
     /// What a place of storage says, for people.
     package init(_ error: StorageError) {
         switch error.code {

@@ -32,7 +32,12 @@ extension Repository {
         _ kind: LockKind, for verb: String, patience seconds: Int = 0, times: LockTimes = .standard, in run: RunContext,
         _ body: (RepositoryLock) throws -> R
     ) throws -> R {
-        let lock = try lock(kind, for: verb, patience: seconds, times: times, in: run)
+        let lock: RepositoryLock
+        do {
+            lock = try self.lock(kind, for: verb, patience: seconds, times: times, in: run)
+        } catch let error as StorageError where error.code == .noSpace {
+            throw BackupError.noRoomForLock(in: backend.place)
+        }
         defer { lock.abandon() }
         if kind == .exclusive { try lock.confirm() }
         do {

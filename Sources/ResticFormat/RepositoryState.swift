@@ -95,7 +95,9 @@ package final class RepositoryState: Sendable {
                 throw error
             }
         } catch let error as StorageError {
-            guard locking.use == .reading, error.forbidsLocks else { throw BackupError(error) }
+            guard locking.use == .reading, error.forbidsLocks else {
+                throw error.code == .noSpace ? .noRoomForLock(in: repository.backend.place) : BackupError(error)
+            }
             run.report(error.tellsOfMissingLock(in: repository.backend.place))
             return nil
         }

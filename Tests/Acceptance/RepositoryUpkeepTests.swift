@@ -198,6 +198,27 @@ import Testing
         #expect(text.output.contains("3 backups: ") && text.output.contains("three"), "\(text)")
     }
 
+    /// Just where somebody wants to free space: one of the first calls makes the lock.
+    @Test func aFullDiskThatHasNoRoomForALockIsTold() throws {
+        let kept = try RepositoryApp(isCheap: true)
+        try kept.done("create", "--name", "one")
+        try kept.done("create", "--name", "two")
+        func expectTold(_ run: (RepositoryApp, String) throws -> Program.Answer) throws {
+            var isTold = false
+            for call in 1...12 where !isTold {
+                let full = try kept.copied()
+                let answer = try run(full, "\(call):ENOSPC")
+                isTold = answer.errors.contains("no lock can be made in \(full.path), which is full")
+                guard isTold else { continue }
+                #expect(answer.status == 1 && answer.errors.contains("Free some megabytes"), "\(answer)")
+                #expect(try full.names() == ["one", "two"])
+            }
+            #expect(isTold)
+        }
+        try expectTold { try $0.run("delete", "one", "--yes", fault: $1) }
+        try expectTold { try $0.run("repository", "prune", fault: $1) }
+    }
+
     /// What only the backups that go needed is known before.
     @Test func aPreviewTellsWhatIsFreed() throws {
         let kept = try RepositoryApp(isCheap: true)
