@@ -54,10 +54,25 @@ struct SnapshotReading: Sendable {
         var tree: SHA256Digest? = root
         for component in components {
             guard let current = tree else { return nil }
-            node = try repository.tree(current, in: index, &coder).first { $0.name == component }
+            let nodes = try repository.tree(current, in: index, &coder)
+            node = nodes.first { $0.name == component } ?? Self.onlyNode(readAs: component, nodes)
             tree = node?.subtree
         }
         return node
+    }
+
+    /// The one directory whose name is not UTF-8 and was written as `component` among the paths of a snapshot, where what is not
+    /// UTF-8 is lost: there stand one or more U+FFFD for it. Nil if none or several could be meant.
+    private static func onlyNode(readAs component: [UInt8], _ nodes: [TreeNode]) -> TreeNode? {
+        func legible(_ name: [UInt8]) -> [Substring] {
+            String(decoding: name, as: UTF8.self).split(separator: "\u{fffd}", omittingEmptySubsequences: true)
+        }
+        guard String(decoding: component, as: UTF8.self).contains("\u{fffd}") else { return nil }
+        let wanted = legible(component)
+        let found = nodes.filter { node in
+            node.subtree != nil && String(validating: node.name, as: UTF8.self) == nil && legible(node.name) == wanted
+        }
+        return found.count == 1 ? found[0] : nil
     }
 
     private func tree(at place: SnapshotPlace, below root: SHA256Digest) throws -> SnapshotTree {

@@ -95,3 +95,20 @@ import Testing
         }
     }
 }
+
+@Suite struct RepositoryOddPathTests {
+    /// A snapshot has the app's path as a text, in which such bytes are lost.
+    @Test func anAppWhosePathIsNotUTF8IsRestored() throws {
+        let kept = try RepositoryApp(isCheap: true)
+        let script = """
+            cd "$1"; app=$(printf 'a\\377\\376b'); mkdir "$app" axb; cp -a "$2"/. "$app"; cd "$app"
+            for verb in "create --name one" "verify one" "restore one --to $1/to"; do
+              "$3" $verb --app . --repository "$1/repository"
+            done
+            diff -r "$1/to/data" data
+            """
+        try ToolRun.run(
+            "sh", ["-euc", script, "sh", kept.home.path, kept.app.path, Program.path], environment: kept.environment
+        ).expectDone()
+    }
+}
