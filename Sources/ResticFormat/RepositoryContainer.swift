@@ -37,7 +37,7 @@ package struct RepositoryContainer: Container {
 
     // MARK: Finding
 
-    package func isTaken(_ name: BackupName) throws -> Bool { try find(name.text) != nil }
+    package func isTaken(_ name: BackupName) throws -> Bool { try readable(name.text) != nil }
 
     package func name(of text: String) throws -> BackupName? {
         guard let found = try find(text) else { return nil }
@@ -45,16 +45,21 @@ package struct RepositoryContainer: Container {
     }
 
     private func find(_ text: String) throws -> Repository.StoredSnapshot? {
-        if let found = try SnapshotNames(try state.snapshots()).find(text) { return found }
+        if let found = try readable(text) { return found }
         for unreadable in try state.unreadableSnapshots() where SnapshotNames.isMeant(unreadable.key.id, by: text) {
             throw RepositoryContents.damaged(text, "\(unreadable.finding.subject): \(unreadable.finding.message)")
         }
         return nil
     }
 
-    /// The backup that `text` means, if it is one of which nothing can be read.
+    private func readable(_ text: String) throws -> Repository.StoredSnapshot? {
+        try SnapshotNames(try state.snapshots()).find(text)
+    }
+
+    /// The backup that `text` means, if it is one of which nothing can be read. What can be read goes before.
     package func unreadable(_ text: String) throws -> Backup? {
-        try unreadable().first { $0.backup.seal.map { SnapshotNames.isMeant($0, by: text) } ?? false }?.backup
+        guard try readable(text) == nil else { return nil }
+        return try unreadable().first { $0.backup.seal.map { SnapshotNames.isMeant($0, by: text) } ?? false }?.backup
     }
 
     /// Backups of which nothing can be read, not even their names and times; what is wrong with each.

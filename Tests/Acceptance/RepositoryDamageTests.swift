@@ -72,6 +72,12 @@ import Testing
 
     @Test func itCanBeDeleted() throws {
         let (kept, id) = try make()
+        // One that can be read goes before, whatever it is called.
+        let alike = String(id.prefix(6))
+        try kept.done("create", "--name", alike)
+        let deleted = try kept.run("delete", alike, "--yes")
+        #expect(deleted.status == 20 && deleted.errors.contains("space was not freed"), "\(deleted)")
+        #expect(try kept.names().sorted() == ["one", id].sorted())
         let answer = try kept.run("delete", id, "--yes")
         #expect(answer.status == 0, "\(answer)")
         #expect(try kept.names() == ["one"])
