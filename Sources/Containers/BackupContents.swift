@@ -26,6 +26,9 @@ package protocol BackupContents: Sendable {
     /// Whether its large files consist of parts with hashes of their own, which are as good from anywhere else.
     var isDivided: Bool { get }
 
+    /// The hashes of a file's parts, where `isDivided`: a file with the same in another backup has the same content.
+    func parts(of index: Int) -> [SHA256Digest]?
+
     /// What is valid in it, and yet only accepted from backups that are trusted, as clauses (promise 11).
     var objections: [String] { get }
 
@@ -76,6 +79,7 @@ extension BackupContents {
     package var objections: [String] { [] }
     package var isEncrypted: Bool { false }
     package var isDivided: Bool { false }
+    package func parts(of index: Int) -> [SHA256Digest]? { nil }
 
     package func position(of index: Int) -> UInt64? { nil }
 

@@ -41,7 +41,7 @@ package enum FileAttributes {
                 continue
             }
         }
-        return attributes.sorted { $0.name.lexicographicallyPrecedes($1.name) }
+        return attributes.ranked()
     }
 
     private static func filled(

@@ -4,8 +4,7 @@ extension TreeNode {
     /// The node of an entry of a source, as restic makes it: with the time of change as that of access, and times in local time.
     /// Nil for devices, whose numbers the table does not have.
     ///
-    /// `content` and `subtree` are the caller's to add. Several extended attributes stand in the table's order, by name, where restic
-    /// has the file system's.
+    /// `content` and `subtree` are the caller's to add. Extended attributes stand in the order in which the file system lists them.
     ///
     /// `offset`: seconds that local time is east of UTC at a moment.
     package init?(_ table: EntryTable, _ index: Int, offset: (Timestamp) -> Int) {
@@ -39,6 +38,6 @@ extension TreeNode {
             (inode, links) = (UInt64(record.linkGroup), max(2, links))
         }
         if kind == .link { target = table.target(of: index) }
-        extended = table.extended(of: index)
+        extended = table.extended(of: index).byRank()
     }
 }

@@ -45,6 +45,8 @@ package final class RepositoryContents: BackupContents {
         return table[index].size == 0 ? [] : [table[index].digest]
     }
 
+    package func parts(of index: Int) -> [SHA256Digest]? { content(of: index) }
+
     /// Packs in the order of the index.
     package func position(of file: Int) -> UInt64? {
         guard table[file].kind == .file, let first = content(of: file).first,

@@ -54,7 +54,7 @@ extension SnapshotTree {
             if let subtree = node.subtree { subtrees.append((number, subtree)) }
             if node.kind == .link { targets[number] = node.target }
             if !node.extended.isEmpty {
-                extended[number] = node.extended.sorted { $0.name.lexicographicallyPrecedes($1.name) }
+                extended[number] = node.extended.ranked()
             }
             if !node.userName.isEmpty, users[node.user] == nil { users[node.user] = node.userName }
             if !node.groupName.isEmpty, groups[node.group] == nil { groups[node.group] = node.groupName }

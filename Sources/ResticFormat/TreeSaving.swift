@@ -191,7 +191,7 @@ struct TreeMaker: ~Copyable {
         for child in children {
             let saved = files.record(child)
             guard var node = TreeNode(table, child, saved, offset: { zone.offset(at: $0) }) else { continue }
-            node.extended = files.extended(of: child)
+            node.extended = files.extended(of: child).byRank()
             if node.kind == .file { node.content = files.content(of: child) }
             node.subtree = subtrees[child]
             try writer.add(node)

@@ -80,6 +80,16 @@ import Testing
         #expect(before.inode == after.inode)
     }
 
+    /// What two backups share needs no reading either.
+    @Test func backupsAreComparedByTheirParts() throws {
+        let prepared = try Prepared()
+        try prepared.kept.app.tree.write("data/deep/one", "changed")
+        try prepared.kept.done("create", "--name", "three")
+        let diff = try prepared.kept.run("diff", "one", "three")
+        #expect(diff.status == 0 || diff.status == 1, "\(diff)")
+        #expect(diff.output.contains("data/deep/one") && !diff.output.contains("large: content"), "\(diff)")
+    }
+
     @Test func aPartThatIsNowhereIsDamage() throws {
         let prepared = try Prepared()
         try prepared.kept.app.tree.overwrite(entry("data/large"), at: 100, with: [1, 2, 3])

@@ -36,6 +36,33 @@ import Workers
         try place.restic(["check", "--read-data"])
     }
 
+    /// File systems list attributes in orders of their own, ext4 the shorter names first.
+    @Test func attributesStandInTheOrderOfTheFileSystem() throws {
+        let system = try #require(try LoopFileSystem("ext4", megabytes: 16))
+        let source = try TemporaryTree(in: system.path)
+        try source.write("file", "text")
+        try source.makeDirectory(entry("directory"))
+        for path in ["file", "directory"] {
+            try source.change(entry(path)) {
+                $0.extended = ["user.zz", "user.aaaa", "user.mmm"].map {
+                    ExtendedAttribute(name: Array($0.utf8), value: [1])
+                }
+            }
+        }
+        let listed = try FileAttributes.extended(of: Array("file".utf8), in: source.directory).byRank()
+        let names = listed.map { String(decoding: $0.name, as: UTF8.self) }
+        #expect(names != names.sorted(), "the file system lists them by name, and nothing is tried")
+        let place = try ResticRepository(version: 2)
+        let pool = ThreadPool(threads: 2)
+        try place.restic(["backup", "."], in: source.path, zone: "UTC")
+        let repository = try place.open()
+        let snapshot = try #require(try repository.snapshots(on: pool).snapshots.first).snapshot
+        let writer = RepositoryWriter(repository, index: try repository.index(on: pool).index, on: pool)
+        let saver = Saver(source.directory, writer, Chunker(repository.configuration.polynomial), 0)
+        #expect(try saver.save() == snapshot.tree)
+        #expect(writer.added.treeBlobs == 0)
+    }
+
     private static func source(_ random: inout SeededRandom) throws -> TemporaryTree {
         let tree = try TemporaryTree()
         let texts = [
