@@ -225,8 +225,9 @@ struct Deleting {
 
     /// `measuring`: what is freed is found out even where that takes long.
     func preview(_ backups: [String], measuring: Bool = false) throws -> DeletePreview {
+        let repository = try places.existing(pool: pool, in: run)?.repository
         for text in backups {
-            if try places.existing(pool: pool, in: run)?.repository?.unreadable(text) != nil { continue }
+            if try repository?.unreadable(text) != nil { continue }
             guard let place = try places.placeOf(text, pool: pool, in: run) else { throw BackupError.noBackup(text) }
             if places.isWorked(on: place) { continue }
             let name = place.repository.map { $0.opening.place.name ?? $0.opening.place.shownPath }

@@ -138,15 +138,15 @@ struct RestorePlanning {
             }
             // A backup of the original tool has no hashes: its files are compared byte by byte through their own.
             let wanted = try digest(of: candidate.backup, scope, &state)
-            try FileCopy.read(file, through: state.buffer.bytes, stop: run.stop) { state.hash.update($0) }
-            return state.hash.finish() == wanted ? .same : .different
+            try FileCopy.read(file, through: state.file.buffer.bytes, stop: run.stop) { state.file.hash.update($0) }
+            return state.file.hash.finish() == wanted ? .same : .different
         } catch let error as SourceUnreadable {
             // What cannot be read is replaced.
-            state.hash.reset()
+            state.file.hash.reset()
             run.report(.note("\(path) cannot be read (\(error.cause.reason)) and is replaced"))
             return .different
         } catch let error as DiskError {
-            state.hash.reset()
+            state.file.hash.reset()
             if error.code != .notFound { run.report(.note("\(path) cannot be read (\(error.reason)) and is replaced")) }
             return .different
         }
@@ -156,14 +156,13 @@ struct RestorePlanning {
         of index: Int, _ scope: RestoreScope, _ state: inout ComparisonState
     ) throws -> SHA256Digest {
         if scope.backup[index].flags.contains(.hashed) { return scope.backup[index].digest }
-        try state.reader.read(index) { state.hash.update($0) }
-        return state.hash.finish()
+        try state.reader.read(index) { state.file.hash.update($0) }
+        return state.file.hash.finish()
     }
 
     /// What a worker uses again and again to compare files.
     private struct ComparisonState: ~Copyable {
-        let buffer = Buffer(size: 1 << 18)
-        var hash = SHA256()
+        var file = ReadBuffer()
         /// Of the backup, for what has no hash of its own.
         let reader: any ContentReader
     }

@@ -29,12 +29,12 @@ struct RetentionRun {
         removesMany = request.removesMany
     }
 
-    /// What would be done. Nothing changes.
-    func preview() throws -> RetentionPlan {
+    /// What would be done. Nothing changes. `measuring`: what is freed is found out even where that takes long.
+    func preview(measuring: Bool = true) throws -> RetentionPlan {
         guard let backups = try places.existing(pool: pool, in: run) else {
-            return RetentionPlan(policy: policy, decisions: [], bytesTogether: 0)
+            return RetentionPlan(policy: policy, decisions: [], bytesTogether: 0, bytesFreed: 0)
         }
-        return try plan(backups, measuring: true)
+        return try plan(backups, measuring: measuring)
     }
 
     private func plan(_ local: AppBackups, measuring: Bool = false) throws -> RetentionPlan {
@@ -55,10 +55,9 @@ struct RetentionRun {
 
     func prune(session: AppSession, confirm: (RetentionPlan) throws -> Bool) throws -> PruneResult {
         // Before the lock makes anything: where nothing is to be removed, nothing changes.
-        let preview = try places.existing(pool: pool, in: run).map { try plan($0) }
-        guard let preview, !preview.removed.isEmpty else {
-            let nothing = RetentionPlan(policy: policy, decisions: [], bytesTogether: 0)
-            return PruneResult(plan: preview ?? nothing, removed: [], bytesFreed: 0, wasDeclined: false)
+        let preview = try preview(measuring: false)
+        guard !preview.removed.isEmpty else {
+            return PruneResult(plan: preview, removed: [], bytesFreed: 0, wasDeclined: false)
         }
         let local = try places.chosen(beside: try places.backups(), pool: pool, in: run)
         return try session.holding(local, "prune") {

@@ -4,7 +4,7 @@ import Model
 /// and restic's own `restore --sparse` makes them by the same rule, if only of whole chunks.
 package struct SparseWriting {
     /// Shorter runs are written: below that a hole saves next to nothing, and scatters the file.
-    package static let shortest: UInt64 = 32 << 10
+    private static let shortest: UInt64 = 32 << 10
     /// What file systems allocate.
     private static let page = 4096
     private static let zeros = [UInt8](repeating: 0, count: Int(shortest))

@@ -78,9 +78,9 @@ public struct SHA256Digest: Hashable, Sendable {
         value < 10 ? value + UInt8(ascii: "0") : value - 10 + UInt8(ascii: "a")
     }
 
-    @inline(__always)
     /// The four bytes that eight digits stand for, the first of them in the lowest byte; `error` is 0 if all are digits. Indexes and
     /// trees are mostly hashes: digits one by one take a tenth of the time of reading them.
+    @inline(__always)
     private static func values(ofHexDigits digits: UInt64) -> (bytes: UInt32, error: UInt64) {
         let ones: UInt64 = 0x0101_0101_0101_0101
         // 1 in each byte that may be a letter, and all bits in them.
@@ -97,6 +97,7 @@ public struct SHA256Digest: Hashable, Sendable {
         return (UInt32(truncatingIfNeeded: words | words >> 16), error)
     }
 
+    @inline(__always)
     package static func value(ofHexDigit digit: UInt8) -> UInt8? {
         switch digit {
         case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")

@@ -117,15 +117,13 @@ extension Repository {
         return (snapshots, unreadable.map(\.finding))
     }
 
-    /// The same, with the IDs of those that cannot be read.
+    /// The same, with the IDs of those that cannot be read. Throws `StorageError` where one cannot be fetched.
     func allSnapshots(
         on pool: ThreadPool
     ) throws -> (snapshots: [StoredSnapshot], unreadable: [UnreadableDocument]) {
-        let (snapshots, unreadable) = try readDocuments(.snapshot, limit: Snapshot.sizeLimit, on: pool) { id, json in
-            StoredSnapshot(id: id, snapshot: try Snapshot(json: json))
-        }
+        let (snapshots, unreadable) = try readableSnapshots(on: pool)
         for document in unreadable where document.error is StorageError { throw document.error }
-        return (snapshots.sorted { Self.isOlder($0, $1) }, unreadable)
+        return (snapshots, unreadable)
     }
 
     static func isOlder(_ a: StoredSnapshot, _ b: StoredSnapshot) -> Bool {

@@ -43,8 +43,8 @@ extension Backup {
             damage = .string(what)
         }
         return .object([
-            ("name", .string(name.text)), ("time", .time(time)),
-            ("created_at", .string(time.naiveISO)), ("format", .string(format.rawValue)),
+            ("name", .string(name.text)), ("time", isTimeKnown ? .time(time) : .null),
+            ("created_at", isTimeKnown ? .string(time.naiveISO) : .null), ("format", .string(format.rawValue)),
             ("repository", repository.map { .string($0) } ?? .null),
             ("origin", .string(originName)),
             ("trigger", .string(trigger.rawValue)),
@@ -106,9 +106,12 @@ func uncoveredLine(_ uncovered: [Uncovered]) -> [String] {
 }
 
 extension Backup {
-    /// When it was made; nothing tells that of a snapshot that cannot be read.
-    var timeText: String {
-        if case .damaged = state, time.moment.seconds == 0 { return "unknown" }
-        return time.readable
+    /// Nothing tells when a snapshot was made that cannot be read.
+    private var isTimeKnown: Bool {
+        if case .damaged = state { return time.moment.seconds != 0 }
+        return true
     }
+
+    /// When it was made.
+    var timeText: String { isTimeKnown ? time.readable : "unknown" }
 }
