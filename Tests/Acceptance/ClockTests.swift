@@ -85,29 +85,19 @@ import Testing
     /// A clock that is set while a backup is made does not make its lock one that was left behind.
     @Test func theLockOfARunningBackupStays() throws {
         let kept = try RepositoryApp(isCheap: true)
-        try kept.app.shell("for n in 1 2 3 4; do head -c 20000000 /dev/urandom > data/large$n; done")
-        let process = Process()
-        process.executableURL = URL(filePath: Program.path)
-        process.arguments = ["create", "--name", "one", "--repository", kept.path, "--app", kept.app.path]
-        process.environment = ProcessInfo.processInfo.environment.merging(kept.environment) { $1 }
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        func locks() throws -> Int {
-            try FileManager.default.contentsOfDirectory(atPath: kept.path + "/locks").count { $0.utf8.count == 64 }
-        }
-        for _ in 0..<20_000 where try process.isRunning && locks() == 0 { usleep(500) }
+        let process = try kept.startCreate(named: "one")
+        for _ in 0..<20_000 where try process.isRunning && kept.locks() == 0 { usleep(500) }
         kill(process.processIdentifier, SIGSTOP)
-        #expect(try locks() == 1)
+        #expect(try kept.locks() == 1)
         for time in ["2099-12-31 23:59:59", "1970-01-01 00:00:05"] {
             let unlocked = try run(kept, at: time, "repository", "unlock")
-            #expect(try unlocked.status == 0 && locks() == 1, "\(unlocked)")
+            #expect(try unlocked.status == 0 && kept.locks() == 1, "\(unlocked)")
             let pruned = try run(kept, at: time, "repository", "prune")
             #expect(pruned.status == 11 && !pruned.errors.contains("'repository unlock'"), "\(pruned)")
         }
         kill(process.processIdentifier, SIGCONT)
         process.waitUntilExit()
         #expect(process.terminationStatus == 0)
-        #expect(try locks() == 0)
+        #expect(try kept.locks() == 0)
     }
 }

@@ -55,6 +55,24 @@ final class RepositoryApp: Sendable {
         return try Program.run(arguments + ["--repository", path, "--app", app.path], environment: environment)
     }
 
+    /// Starts a backup that takes a while, and says nothing.
+    func startCreate(named name: String) throws -> Process {
+        try app.shell("for n in 1 2 3 4 5 6 7 8; do head -c 20000000 /dev/urandom > data/large$n; done")
+        let process = Process()
+        process.executableURL = URL(filePath: Program.path)
+        process.arguments = ["create", "--name", name, "--repository", path, "--app", app.path]
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        return process
+    }
+
+    /// How many locks there are; those in the making have other names.
+    func locks() throws -> Int {
+        try FileManager.default.contentsOfDirectory(atPath: path + "/locks").count { $0.utf8.count == 64 }
+    }
+
     /// How many calls that change something a run makes. The run is done.
     func countCalls(_ arguments: String...) throws -> Int {
         var environment = environment
