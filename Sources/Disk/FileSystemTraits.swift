@@ -21,6 +21,12 @@ package struct FileSystemTraits: Sendable {
         ["ext4", "xfs", "btrfs", "f2fs", "tmpfs"].contains(name) && Self.kernelReportsErrorsOfSyncfs
     }
 
+    /// Whether each listing of a directory shows what any process has made in it before: those of this kernel alone, without a server that
+    /// others use as well, and without a cache of directories.
+    package var listsConsistently: Bool {
+        ["ext4", "xfs", "btrfs", "f2fs", "tmpfs", "zfs", "overlayfs", "vfat", "exfat"].contains(name)
+    }
+
     /// The name of a file system that keeps neither owners and modes nor links; nil for all others.
     package var withoutAttributes: String? { ["vfat", "exfat"].contains(name) ? name : nil }
 

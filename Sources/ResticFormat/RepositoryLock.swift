@@ -52,7 +52,8 @@ extension Repository {
 /// Keeps others from changing a repository in ways that would harm what the holder does. A thread refreshes it.
 ///
 /// Two programs may look at the same moment, see nothing and both write a lock: so each looks again, when the other's is to be
-/// seen. That is what ``confirm()`` does.
+/// seen. That is what ``confirm()`` does. Where listings are consistent it need not wait: of two that write and then look, the one
+/// that writes later sees the other.
 package final class RepositoryLock: Sendable {
     private struct State: Sendable {
         /// The file that others see.
@@ -200,8 +201,9 @@ package final class RepositoryLock: Sendable {
 
     /// Confirms the lock, or makes another one, if there is time.
     private func lookAgain() throws {
+        let settling = repository.backend.abilities.contains(.consistentListing) ? 0 : times.settling
         let age = Moment(run.clock).seconds(since: state.withLock { $0.written })
-        try Pause.wait(milliseconds: max(0, times.settling - Int(age * 1000)), checking: run.stop.check)
+        try Pause.wait(milliseconds: max(0, settling - Int(age * 1000)), checking: run.stop.check)
         guard let obstacle = try obstacle() else { return state.withLock { $0.isConfirmed = true } }
         try removeFiles()
         guard run.clock.monotonic() < deadline else { throw obstacle }

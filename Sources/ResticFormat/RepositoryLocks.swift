@@ -32,7 +32,7 @@ package struct UnlockResult: Sendable {
 
 /// How long is waited for what. Tests are quicker.
 package struct LockTimes: Sendable {
-    /// Milliseconds after which others can be expected to see a new lock.
+    /// Milliseconds after which others can be expected to see a new lock, where listings are not consistent.
     package var settling = 200
     /// How often it is looked whether something is to be done.
     package var tick = 1000

@@ -43,6 +43,8 @@ package struct BackendAbilities: OptionSet, Sendable {
     package static let exclusiveCreate = BackendAbilities(rawValue: 2)
     /// Objects can be kept from being removed for a time.
     package static let objectLock = BackendAbilities(rawValue: 4)
+    /// A listing holds whatever anyone's `create` had returned for before it began. Without it, that may take a moment.
+    package static let consistentListing = BackendAbilities(rawValue: 8)
 }
 
 /// Where the objects of one repository live: a directory, a server, another backend with something added.

@@ -8,8 +8,8 @@ import Synchronization
 package final class LocalBackend: Backend {
     package let place: String
     /// Where a file system has no exclusive rename (NFS, FAT), `create` looks first: names are hashes, so that only two who make a
-    /// repository in one place at one moment could notice.
-    package let abilities: BackendAbilities = [.remove, .exclusiveCreate]
+    /// repository in one place at one moment could notice. Listings are consistent where no other computer has a part in them.
+    package let abilities: BackendAbilities
     private let root: Directory
     private let modes: Modes
 
@@ -29,6 +29,8 @@ package final class LocalBackend: Backend {
             root = try Directory(path: path)
             let configuration = try root.status(of: ObjectKey.configuration.fileName.utf8)
             modes = (configuration?.mode ?? 0) & 0o040 != 0 ? .group : .owner
+            let isConsistent = try FileSystemTraits(of: root).listsConsistently
+            abilities = isConsistent ? [.remove, .exclusiveCreate, .consistentListing] : [.remove, .exclusiveCreate]
         } catch {
             throw Self.storageError(error, "open", printable(path.utf8))
         }

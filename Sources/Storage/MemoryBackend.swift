@@ -4,12 +4,16 @@ import Synchronization
 /// Objects in memory: for tests, and for what need not outlive the process.
 package final class MemoryBackend: Backend {
     package let place = "memory"
-    package let abilities: BackendAbilities = [.remove, .exclusiveCreate]
+    package let abilities: BackendAbilities
     private let pageSize: Int
     private let objects = Mutex<[ObjectKey: [UInt8]]>([:])
 
-    /// `pageSize`: objects in each page of a listing.
-    package init(pageSize: Int = 1000) {
+    /// - Parameters:
+    ///   - pageSize: objects in each page of a listing.
+    ///   - promisesConsistency: whether listings are said to be consistent, which they are.
+    package init(pageSize: Int = 1000, promisesConsistency: Bool = true) {
+        abilities =
+            promisesConsistency ? [.remove, .exclusiveCreate, .consistentListing] : [.remove, .exclusiveCreate]
         self.pageSize = max(1, pageSize)
     }
 

@@ -21,6 +21,19 @@ import Workers
 
     static let times = quick()
 
+    /// Where a repository lies: a lock is looked for again after a moment, or at once.
+    enum Place: CaseIterable {
+        case waited, immediate, local
+
+        func backend(_ tree: TemporaryTree) throws -> any Backend {
+            switch self {
+            case .waited: MemoryBackend(promisesConsistency: false)
+            case .immediate: MemoryBackend()
+            case .local: try LocalBackend(path: tree.path)
+            }
+        }
+    }
+
     // MARK: Files
 
     @Test func documents() throws {
@@ -131,8 +144,11 @@ import Workers
     }
 
     /// Of those who want the repository for themselves at the same moment never two have it, and with patience all get it.
-    @Test(.timeLimit(.minutes(5))) func atTheSameMoment() throws {
-        let (repository, run) = (try TestRepository.create(MemoryBackend()), TestRun())
+    @Test(.timeLimit(.minutes(5)), arguments: [Place.waited, .immediate, .local]) func atTheSameMoment(place: Place)
+        throws
+    {
+        let tree = try TemporaryTree()
+        let (repository, run) = (try TestRepository.create(try place.backend(tree)), TestRun())
         let holders = Mutex(0)
         let times = Self.times
         let pool = ThreadPool(threads: 4)
@@ -159,8 +175,8 @@ import Workers
     }
 
     /// A lock that appears between the first look and the second is seen by the second.
-    @Test func theSecondLook() throws {
-        let (repository, run) = (try TestRepository.create(MemoryBackend()), TestRun())
+    @Test(arguments: [Place.waited, .immediate]) func theSecondLook(place: Place) throws {
+        let (repository, run) = (try TestRepository.create(try place.backend(try TemporaryTree())), TestRun())
         let lock = try repository.lock(.exclusive, for: "prune", times: Self.times, in: run.context())
         let (key, bytes) = repository.sealed(Self.lock(of: "somebody", .shared))
         try repository.backend.create(key, bytes)
