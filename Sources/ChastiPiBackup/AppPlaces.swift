@@ -94,8 +94,11 @@ struct NamedRepository: Sendable {
 
     /// `patience`: for how many seconds a lock that somebody else holds is tried for again.
     /// `mayAsk`: whether somebody may be asked for its password.
-    init(_ place: RepositoryPlace, patience: Int, mayAsk: Bool = true, in run: RunContext) {
-        let opening = RepositoryOpening(place, mayAsk: mayAsk, run: run)
+    /// `pool`: whose threads may have other work while it is opened.
+    init(
+        _ place: RepositoryPlace, patience: Int, mayAsk: Bool = true, beside pool: ThreadPool? = nil, in run: RunContext
+    ) {
+        let opening = RepositoryOpening(place, mayAsk: mayAsk, beside: pool, run: run)
         self.opening = opening
         state = RepositoryState(in: run, patience: patience) { try opening.open() }
     }

@@ -47,12 +47,13 @@ public struct BackupManager: Sendable {
         // Of several none is meant, until one is named.
         let configured = configuration.repositories.value
         if place == nil, configuration.format.value == .repository, configured.count == 1 { place = configured[0] }
-        places.repository = place.map { NamedRepository($0, patience: patience, in: run) }
+        let pool = ThreadPool(threads: run.threads)
+        places.repository = place.map { NamedRepository($0, patience: patience, beside: pool, in: run) }
         places.nameOthers(in: run)
         self.patience = patience
         self.places = places
         self.run = run
-        pool = ThreadPool(threads: run.threads)
+        self.pool = pool
     }
 
     // MARK: Making
@@ -66,7 +67,8 @@ public struct BackupManager: Sendable {
     private func going(to format: BackupFormat?) throws -> BackupManager {
         var manager = self
         if format == .repository, places.repository == nil {
-            manager.places.repository = NamedRepository(try .only(in: configuration), patience: patience, in: run)
+            manager.places.repository = NamedRepository(
+                try .only(in: configuration), patience: patience, beside: pool, in: run)
         } else if let format, format != .repository, !places.isRepositoryNamed {
             manager.places.repository = nil
         }

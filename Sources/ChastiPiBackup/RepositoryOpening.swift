@@ -3,19 +3,25 @@ import Model
 import ResticFormat
 import Storage
 import Synchronization
+import Workers
 
 /// A repository that is opened when it is first needed, and once: its password may have to be typed, and trying one takes a second.
 final class RepositoryOpening: Sendable {
     let place: RepositoryPlace
     private let run: RunContext
     private let mayAsk: Bool
+    /// Whose threads do other work while the key is derived.
+    private let pool: ThreadPool?
     private let opened = Mutex<Repository?>(nil)
     /// How often a password may be mistyped.
     private static let tries = 3
 
-    /// `mayAsk`: whether somebody may be asked for the password.
-    init(_ place: RepositoryPlace, mayAsk: Bool = true, run: RunContext) {
+    /// - Parameters:
+    ///   - mayAsk: whether somebody may be asked for the password.
+    ///   - pool: whose threads may have other work while the key is derived.
+    init(_ place: RepositoryPlace, mayAsk: Bool = true, beside pool: ThreadPool? = nil, run: RunContext) {
         self.place = place
+        self.pool = pool
         self.mayAsk = mayAsk
         self.run = run
     }
@@ -54,11 +60,11 @@ final class RepositoryOpening: Sendable {
     private func find() throws -> Repository {
         let backend = try backend()
         let search = RepositoryPasswordSearch(place: place, run: run)
-        if let password = try search.known() { return try Self.open(backend, password) }
+        if let password = try search.known() { return try open(backend, password) }
         for number in 1... {
             guard mayAsk, let typed = try run.repositoryPasswords.ask(.opening(place.shownPath)) else { break }
             do {
-                return try Self.open(backend, typed)
+                return try open(backend, typed)
             } catch let error as BackupError {
                 guard error.code == .wrongPassword, number < Self.tries else { throw error }
                 run.report(.warning(error.message))
@@ -69,9 +75,9 @@ final class RepositoryOpening: Sendable {
             advice: "Give it with --password-file FILE, or 'password_file' in backup.yaml")
     }
 
-    private static func open(_ backend: any Backend, _ password: Password) throws -> Repository {
+    private func open(_ backend: any Backend, _ password: Password) throws -> Repository {
         do {
-            return try Repository(backend, password)
+            return try pool?.lending { try Repository(backend, password) } ?? Repository(backend, password)
         } catch let error as StorageError {
             throw BackupError(error)
         }

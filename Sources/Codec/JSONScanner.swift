@@ -4,7 +4,7 @@ import Model
 ///
 ///     try scanner.beginObject()
 ///     while let key = try scanner.nextKey() {
-///         if key.elementsEqual("size".utf8) { size = try scanner.unsigned() } else { try scanner.skipValue() }
+///         if key.isEqual(to: "size") { size = try scanner.unsigned() } else { try scanner.skipValue() }
 ///     }
 ///
 /// Accepts what Go's decoder accepts where other programs write it: repeated keys, and halves of surrogate pairs, which stand for
@@ -85,13 +85,17 @@ package struct JSONScanner {
         skipSpace()
         let start = position
         var value: UInt64 = 0
-        while let digit = peek.map({ $0 &- UInt8(ascii: "0") }), digit < 10 {
+        var isTooLarge = false
+        while position < bytes.count {
+            let digit = bytes[position] &- UInt8(ascii: "0")
+            guard digit < 10 else { break }
             let (tens, overflow) = value.multipliedReportingOverflow(by: 10)
             let (sum, carry) = tens.addingReportingOverflow(UInt64(digit))
-            if overflow || carry { throw error("a number beyond 64 bits", at: start) }
+            isTooLarge = isTooLarge || overflow || carry
             value = sum
             position += 1
         }
+        if isTooLarge { throw error("a number beyond 64 bits", at: start) }
         let isFraction = peek == UInt8(ascii: ".") || peek.map { $0 | 0x20 } == UInt8(ascii: "e")
         guard position > start, position == start + 1 || bytes[start] != UInt8(ascii: "0"), !isFraction else {
             throw error("expected a whole number", at: start)
@@ -128,10 +132,21 @@ package struct JSONScanner {
         let start = position
         let (text, isPlain) = try rawString()
         let result = isPlain ? Array(text) : try unescaped(text, at: start + 1)
-        if text.contains(where: { $0 >= 0x80 }), String(validating: result, as: UTF8.self) == nil {
+        if !text.isASCII, String(validating: result, as: UTF8.self) == nil {
             throw error("a string that is not UTF-8", at: start)
         }
         return result
+    }
+
+    /// The same for a string that mostly is `expected`, which was such a string: then nothing is allocated.
+    package mutating func string(expecting expected: [UInt8]) throws(JSONError) -> [UInt8] {
+        skipSpace()
+        var ahead = self
+        if let (text, isPlain) = try? ahead.rawString(), isPlain, text.isEqual(to: expected) {
+            self = ahead
+            return expected
+        }
+        return try string()
     }
 
     /// A value of any kind, as it is written.
@@ -185,11 +200,14 @@ extension JSONScanner {
         while let byte = peek, byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09 { position += 1 }
     }
 
+    @inline(__always)
     private mutating func expect(_ byte: UInt8) throws(JSONError) {
         skipSpace()
-        guard peek == byte else { throw error("expected '\(Unicode.Scalar(byte))'") }
+        guard position < bytes.count, bytes[position] == byte else { throw lack(of: byte) }
         position += 1
     }
+
+    private func lack(of byte: UInt8) -> JSONError { error("expected '\(Unicode.Scalar(byte))'") }
 
     /// Moves behind the end of the innermost container, or behind the comma before its next value.
     private mutating func ends(with closing: UInt8) throws(JSONError) -> Bool {
@@ -220,9 +238,11 @@ extension JSONScanner {
         var isPlain = true
         while index < bytes.count {
             // Eight at once: most of a large document are hashes.
-            if index + 8 <= bytes.count, !Self.mayStop(bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)) {
-                index += 8
-                continue
+            if index + 8 <= bytes.count {
+                let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+                let stops = Self.stops(in: word)
+                index += stops == 0 ? 8 : stops.trailingZeroBitCount / 8
+                if stops == 0 { continue }
             }
             let byte = bytes[index]
             if byte == UInt8(ascii: "\"") {
@@ -241,15 +261,16 @@ extension JSONScanner {
         throw error("a string without an end", at: start - 1)
     }
 
-    /// Whether one of eight bytes is a quote, a backslash or a control character; it may also be true where none is.
+    /// The lowest bit that is set is in the first of eight bytes that is a quote, a backslash or a control character; 0 if none is.
     @inline(__always)
-    private static func mayStop(_ word: UInt64) -> Bool {
+    private static func stops(in word: UInt64) -> UInt64 {
         let ones: UInt64 = 0x0101_0101_0101_0101
         let quotes = word ^ (ones &* UInt64(UInt8(ascii: "\"")))
         let slashes = word ^ (ones &* UInt64(UInt8(ascii: "\\")))
+        // A borrow reaches only what is above a byte that is found.
         let found =
             (word &- ones &* 0x20) & ~word | (quotes &- ones) & ~quotes | (slashes &- ones) & ~slashes
-        return found & (ones &* 0x80) != 0
+        return found & (ones &* 0x80)
     }
 
     /// `text` without its escapes; it begins at `start`.

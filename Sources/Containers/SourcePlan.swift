@@ -146,20 +146,21 @@ package struct SourcePlan: Sendable {
         self.parent = parent.map { Parent($0) }
         self.reading = reading
         sharedIndices = Array(repeating: -1, count: self.table.count)
-        var join = ParentJoin(parent?.table, parent?.evidence)
+        guard let parent, let unchanged = ParentJoin.unchanged(self.table, since: parent) else {
+            for index in 0..<self.table.count { readExtended(of: index) }
+            return
+        }
+        let old = parent.table
         for index in 0..<self.table.count {
-            guard let old = join.unchanged(index, in: self.table), let parent else {
+            let found = unchanged[index]
+            if found < 0 {
                 readExtended(of: index)
                 continue
             }
-            self.table.setExtended(parent.table.extended(of: old), of: index)
-            if self.table[index].kind == .file, !isFull { sharedIndices[index] = Int32(old) }
-            if parent.table[old].flags.contains(.hashed) {
-                self.table[index].digest = parent.table[old].digest
-                self.table[index].flags.insert(.hashed)
-            }
+            self.table.takeContent(of: Int(found), in: old, for: index)
+            if !isFull, self.table.kind(of: index) == .file { sharedIndices[index] = found }
         }
-        if let parent, !isFull { setApart(parent.databases, in: parent.table) }
+        if !isFull { setApart(parent.databases, in: old) }
     }
 
     /// All that `contents` holds, with the attributes that stand in `taken`, its table. What `parent`, which lies where the
@@ -312,42 +313,40 @@ package struct SourcePlan: Sendable {
 
 /// Goes through two tables in path order at once.
 private struct ParentJoin {
-    private let parent: EntryTable?
-    private let evidence: SourcePlan.ParentReading.Evidence?
+    private let table: EntryTable
+    private let parent: EntryTable
+    private let evidence: SourcePlan.ParentReading.Evidence
     private var next = 1
 
-    init(_ parent: EntryTable?, _ evidence: SourcePlan.ParentReading.Evidence?) {
-        self.parent = parent
-        self.evidence = evidence
+    /// For each entry the parent's index of one that is as it was then: same size, time, change, inode and all attributes; -1 for all
+    /// others. Nil if nothing can be known.
+    static func unchanged(_ table: EntryTable, since parent: SourcePlan.ParentReading?) -> [Int32]? {
+        guard let parent, let evidence = parent.evidence else { return nil }
+        var join = ParentJoin(table: table, parent: parent.table, evidence: evidence)
+        return (0..<table.count).map { index in join.unchanged(index).map { Int32($0) } ?? -1 }
     }
 
-    /// The parent's index of an entry that is as it was then: same size, time, change, inode and all attributes.
-    mutating func unchanged(_ index: Int, in table: EntryTable) -> Int? {
-        guard let parent, let evidence else { return nil }
-        let found = index == 0 ? 0 : position(of: index, in: table, parent)
-        guard let found, let known = Self.known(found, in: parent, evidence) else { return nil }
+    private mutating func unchanged(_ index: Int) -> Int? {
+        guard let found = index == 0 ? 0 : position(of: index) else { return nil }
         let (now, then) = (table[index], parent[found])
         let isSame =
             now.kind == then.kind && now.size == then.size && now.modified == then.modified && now.mode == then.mode
-            && now.user == then.user && now.group == then.group && now.device == known.device
-            && now.inode == known.inode && now.changed == known.changed
-        return isSame ? found : nil
+            && now.user == then.user && now.group == then.group
+        guard isSame, let known = known(found, then) else { return nil }
+        return now.device == known.device && now.inode == known.inode && now.changed == known.changed ? found : nil
     }
 
     @inline(__always)
-    private static func known(
-        _ index: Int, in parent: EntryTable, _ evidence: SourcePlan.ParentReading.Evidence
-    ) -> SeenRecords.Record? {
+    private func known(_ index: Int, _ record: EntryRecord) -> SeenRecords.Record? {
         switch evidence {
         case .seen(let records): return records[index]
         case .table(let reading):
-            let record = parent[index]
             guard !SeenRecords.isRacy(record, readAt: reading) else { return nil }
             return .init(device: record.device, inode: record.inode, changed: record.changed)
         }
     }
 
-    private mutating func position(of index: Int, in table: EntryTable, _ parent: EntryTable) -> Int? {
+    private mutating func position(of index: Int) -> Int? {
         while next < parent.count {
             switch table.order(of: index, comparedTo: next, in: parent) {
             case ..<0: return nil

@@ -70,7 +70,7 @@ extension EntryRecord {
 /// and no allocation each.
 package struct PackedRecord: Sendable {
     package let kind: EntryKind
-    private let flags: UInt8
+    private var flags: UInt8
     private let mode: UInt16
     private let user: UInt32
     private let group: UInt32
@@ -100,6 +100,17 @@ package struct PackedRecord: Sendable {
         (modifiedSeconds, modifiedNanoseconds) = (record.modified.seconds, record.modified.nanoseconds)
         (changedSeconds, changedNanoseconds) = (record.changed.seconds, record.changed.nanoseconds)
         (device, inode, links, parent) = (record.device, record.inode, record.links, record.parent)
+    }
+
+    var isHashed: Bool {
+        get { flags & EntryRecord.Flags.hashed.rawValue != 0 }
+        set {
+            if newValue {
+                flags |= EntryRecord.Flags.hashed.rawValue
+            } else {
+                flags &= ~EntryRecord.Flags.hashed.rawValue
+            }
+        }
     }
 
     /// The record, but for its digest.

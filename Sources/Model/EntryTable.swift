@@ -41,6 +41,22 @@ package struct EntryTable: Sendable {
         }
     }
 
+    package func kind(of index: Int) -> EntryKind { records[index].kind }
+
+    /// Takes over from the entry `old` of another table what a scan does not tell: extended attributes, and the hash of the content.
+    package mutating func takeContent(of old: Int, in other: EntryTable, for index: Int) {
+        if other.records[old].extended != 0 || records[index].extended != 0 {
+            setExtended(other.extended(of: old), of: index)
+        }
+        guard other.records[old].isHashed else { return }
+        records[index].isHashed = true
+        if digests.isEmpty {
+            digests.reserveCapacity(records.capacity)
+            digests.append(contentsOf: repeatElement(SHA256Digest(), count: records.count))
+        }
+        digests[index] = other.digests.isEmpty ? SHA256Digest() : other.digests[old]
+    }
+
     private mutating func setDigest(of index: Int, from record: EntryRecord) {
         if digests.isEmpty {
             guard record.digest != SHA256Digest() else { return }
@@ -205,7 +221,7 @@ extension EntryTable {
             }
         }
         guard low < records.count, Int(records[low].pathLength) == path.count else { return nil }
-        return withPath(of: low, { $0.elementsEqual(path) }) ? low : nil
+        return withPath(of: low, { $0.isEqual(to: path) }) ? low : nil
     }
 
     /// The indices of the entries for which `isWanted` holds, in order.
@@ -216,8 +232,14 @@ extension EntryTable {
     /// The first index after `index` that is not below it.
     package func endOfSubtree(at index: Int) -> Int {
         if index == 0 { return records.count }
+        // Most directories are small: in steps that double, until one is too far.
         var low = index + 1
-        var high = records.count
+        var step = 8
+        while low + step < records.count, isBelow(low + step, index) {
+            low += step + 1
+            step *= 2
+        }
+        var high = min(low + step, records.count)
         while low < high {
             let middle = (low + high) / 2
             if isBelow(middle, index) { low = middle + 1 } else { high = middle }
@@ -239,8 +261,9 @@ extension EntryTable {
     package func order(of index: Int, comparedTo other: Int, in table: EntryTable) -> Int {
         withPath(of: index) { a in
             table.withPath(of: other) { b in
-                if Self.precedes(a, b) { return -1 }
-                return a.count == b.count && a.elementsEqual(b) ? 0 : 1
+                let place = a.firstDifference(from: b)
+                if place == min(a.count, b.count) { return a.count - b.count }
+                return Int(EntryPath.orderKey(a[place])) - Int(EntryPath.orderKey(b[place]))
             }
         }
     }
@@ -297,8 +320,7 @@ extension EntryTable {
         let length = Int(records[ancestor].pathLength)
         return withPath(of: ancestor) { above in
             withPath(of: index) { path in
-                path.count > length && path[length] == UInt8(ascii: "/")
-                    && UnsafeRawBufferPointer(rebasing: path[..<length]).elementsEqual(above)
+                path.count > length && path[length] == UInt8(ascii: "/") && path.firstDifference(from: above) == length
             }
         }
     }
@@ -310,10 +332,8 @@ extension EntryTable {
 
     /// Path order; see ``EntryPath``.
     private static func precedes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
-        let shared = min(a.count, b.count)
-        for index in 0..<shared where a[index] != b[index] {
-            return EntryPath.orderKey(a[index]) < EntryPath.orderKey(b[index])
-        }
-        return a.count < b.count
+        let place = a.firstDifference(from: b)
+        if place == min(a.count, b.count) { return a.count < b.count }
+        return EntryPath.orderKey(a[place]) < EntryPath.orderKey(b[place])
     }
 }

@@ -29,9 +29,9 @@ package enum IndexFile {
                 var packs: [IndexedPack] = []
                 try scanner.beginObject()
                 while let key = try scanner.nextKey() {
-                    guard key.elementsEqual("packs".utf8), !scanner.isNull() else {
+                    guard key.isEqual(to: "packs"), !scanner.isNull() else {
                         // `supersedes` says nothing that a reader may heed.
-                        if !key.elementsEqual("packs".utf8) { try scanner.skipValue() }
+                        if !key.isEqual(to: "packs") { try scanner.skipValue() }
                         continue
                     }
                     try scanner.beginArray()
@@ -53,9 +53,9 @@ package enum IndexFile {
         let start = scanner.position
         try scanner.beginObject()
         while let key = try scanner.nextKey() {
-            if key.elementsEqual("id".utf8) {
+            if key.isEqual(to: "id") {
                 id = try scanner.digest()
-            } else if key.elementsEqual("blobs".utf8) {
+            } else if key.isEqual(to: "blobs") {
                 if scanner.isNull() { continue }
                 try scanner.beginArray()
                 while try scanner.nextElement() { blobs.append(try blob(&scanner, version)) }
@@ -75,16 +75,16 @@ package enum IndexFile {
         let start = scanner.position
         try scanner.beginObject()
         while let key = try scanner.nextKey() {
-            if key.elementsEqual("id".utf8) {
+            if key.isEqual(to: "id") {
                 id = try scanner.digest()
-            } else if key.elementsEqual("type".utf8) {
+            } else if key.isEqual(to: "type") {
                 let text = try scanner.plainString()
-                type = text.elementsEqual("data".utf8) ? .data : text.elementsEqual("tree".utf8) ? .tree : nil
-            } else if key.elementsEqual("offset".utf8) {
+                type = text.isEqual(to: "data") ? .data : text.isEqual(to: "tree") ? .tree : nil
+            } else if key.isEqual(to: "offset") {
                 offset = try scanner.unsigned()
-            } else if key.elementsEqual("length".utf8) {
+            } else if key.isEqual(to: "length") {
                 length = try scanner.unsigned()
-            } else if key.elementsEqual("uncompressed_length".utf8) {
+            } else if key.isEqual(to: "uncompressed_length") {
                 uncompressed = try scanner.unsigned()
             } else {
                 try scanner.skipValue()

@@ -41,9 +41,23 @@ package final class RepositoryContents: BackupContents {
 
     /// The blobs of a file's content, in order.
     func content(of index: Int) -> [SHA256Digest] {
-        if let several = chunks[index] { return several }
-        return table[index].size == 0 ? [] : [table[index].digest]
+        chunks(of: index) ?? onlyBlob(of: index).map { [$0] } ?? []
     }
+
+    /// The blob of a file that has no other; nil for an empty one.
+    func onlyBlob(of index: Int) -> SHA256Digest? {
+        let record = table[index]
+        return record.size == 0 ? nil : record.digest
+    }
+
+    /// Whether `isWanted` holds for all blobs of a file's content.
+    func allBlobs(of index: Int, where isWanted: (SHA256Digest) -> Bool) -> Bool {
+        if let several = chunks(of: index) { return several.allSatisfy(isWanted) }
+        return onlyBlob(of: index).map(isWanted) ?? true
+    }
+
+    /// The blobs of a file that has more than one.
+    func chunks(of index: Int) -> [SHA256Digest]? { chunks.isEmpty ? nil : chunks[index] }
 
     package func parts(of index: Int) -> [SHA256Digest]? { content(of: index) }
 

@@ -27,18 +27,27 @@ struct SmallFileSaving: ~Copyable {
         (self.chunker, self.stored, self.stop) = (chunker, stored, stop)
     }
 
+    /// What became of some entries.
+    struct Saved {
+        /// Files that were read, or could not be.
+        var read: [SavedFile] = []
+        /// Files that the parent has.
+        var shared: [SharedFile] = []
+    }
+
     /// The files among `entries`; what is too large is another's.
-    func save(_ entries: Range<Int>, worker: Int, _ meter: ProgressMeter) throws -> [SavedFile] {
+    func save(_ entries: Range<Int>, worker: Int, _ meter: ProgressMeter) throws -> Saved {
         let source = PlanSource(plan, stored)
-        var saved: [SavedFile] = []
-        for index in entries where plan.table[index].kind == .file {
+        var saved = Saved()
+        for index in entries where plan.table.kind(of: index) == .file {
             try stop.check()
             if let file = share(index) {
-                saved.append(file)
+                saved.shared.append(file)
+                continue
             } else if !LargeFileSaving.isLarge(index, in: plan) {
-                saved.append(try read(index, source, worker))
+                saved.read.append(try read(index, source, worker))
             } else if let stored, plan.content(of: index) == .stored {
-                saved.append(try stream(index, stored, worker))
+                saved.read.append(try stream(index, stored, worker))
             } else {
                 continue
             }
@@ -46,17 +55,18 @@ struct SmallFileSaving: ~Copyable {
                 plan.table.path(of: index)
             }
         }
+        if let last = saved.shared.last {
+            meter.advance(entries: saved.shared.count, bytes: 0) { plan.table.path(of: last.index) }
+        }
         return saved
     }
 
     /// What the parent holds, if the repository still has all of it: what is lost is read again.
-    private func share(_ index: Int) -> SavedFile? {
-        guard case .shared(let old) = plan.content(of: index), let parent else { return nil }
-        var file = SavedFile(index)
-        file.content = parent.content(of: old)
-        guard file.content.allSatisfy({ self.index.contains(BlobKey(.data, $0)) }) else { return nil }
-        file.isShared = true
-        return file
+    private func share(_ index: Int) -> SharedFile? {
+        guard case .shared(let old) = plan.content(of: index), let parent,
+            parent.allBlobs(of: old, where: { self.index.contains(BlobKey(.data, $0)) })
+        else { return nil }
+        return SharedFile(index: index, old: old)
     }
 
     private func read(_ index: Int, _ source: PlanSource, _ worker: Int) throws -> SavedFile {

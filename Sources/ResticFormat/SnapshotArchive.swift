@@ -32,8 +32,9 @@ struct SnapshotArchive {
     }
 
     func write() throws -> Written {
-        let bytes = (0..<plan.table.count).lazy.filter { self.plan.isWritten($0) }.map { self.plan.table[$0].size }
-        let meter = ProgressMeter(.saving, entries: plan.table.count, bytes: bytes.saturatingSum(), in: run)
+        var bytes: UInt64 = 0
+        for index in 0..<plan.table.count where plan.isWritten(index) { bytes.add(saturating: plan.table[index].size) }
+        let meter = ProgressMeter(.saving, entries: plan.table.count, bytes: bytes, in: run)
         let saved = Monitor(SavedFiles(plan))
         let chunker = Chunker(repository.configuration.polynomial)
         try saveSmall(into: saved, chunker, meter)
@@ -65,7 +66,8 @@ struct SnapshotArchive {
                 try saving.save(batches[number], worker: worker, meter)
             }
             saved.withLock { saved in
-                for file in filled { saved.take(file) }
+                for file in filled.read { saved.take(file) }
+                if let parent { saved.share(filled.shared, with: parent) }
             }
         }
     }
@@ -93,13 +95,19 @@ struct SavedFile: Sendable {
     var extended: [ExtendedAttribute]?
     /// The blobs of its content.
     var content: [SHA256Digest] = []
-    var isShared = false
     var isMissing = false
     var skipped: Skipped?
 
     init(_ index: Int) {
         self.index = index
     }
+}
+
+/// One file of a plan that has not changed since the parent.
+struct SharedFile: Sendable {
+    let index: Int
+    /// Its index there.
+    let old: Int
 }
 
 /// All files of a plan that were saved so far: of each only what the plan does not say.
@@ -131,14 +139,20 @@ struct SavedFiles: Sendable {
             missing.insert(index)
             return
         }
-        if file.isShared {
-            isShared[index] = true
-            sharedFiles += 1
-        }
         if let record = file.record, !record.isSame(as: plan.table[index]) { records[index] = record }
         if let extended = file.extended, extended != plan.table.extended(of: index) { self.extended[index] = extended }
         if file.content.count > 1 { chunks[index] = file.content }
         blobs[index] = file.content.first ?? SnapshotTree.empty
+    }
+
+    mutating func share(_ files: [SharedFile], with parent: RepositoryContents) {
+        for file in files {
+            let content = parent.chunks(of: file.old)
+            if let content { chunks[file.index] = content }
+            if let first = content?.first ?? parent.onlyBlob(of: file.old) { blobs[file.index] = first }
+            isShared[file.index] = true
+        }
+        sharedFiles += files.count
     }
 
     /// The entry as it was saved.

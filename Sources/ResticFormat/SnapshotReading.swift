@@ -2,6 +2,7 @@ import Codec
 import Containers
 import Disk
 import Model
+import Synchronization
 import Workers
 
 /// Reads the trees of a snapshot: what the app's directory held, as a table in path order.
@@ -86,21 +87,28 @@ struct SnapshotReading: Sendable {
             }
             (top, extended, tree) = (EntryRecord(node), node.extended, subtree)
         }
-        var loading = SnapshotTree.Loading(top, extended, tree)
+        let loading = Mutex(SnapshotTree.Loading(top, extended, tree))
         let coders = PerWorker(pool) { self.repository.coder() }
-        while !loading.pending.isEmpty {
-            let pending = loading.pending
-            let listings = try pool.map(pending.count) { worker, number in
+        var (last, listings) = ([SHA256Digest](), [SnapshotTree.Listing]())
+        while true {
+            let trees = loading.withLock { $0.next() }
+            if trees.isEmpty && last.isEmpty { break }
+            // One thread adds to the table what was read before, while others read on.
+            let read = try pool.map(trees.count + 1) { [last, listings] worker, number in
                 try run.stop.check()
+                if number == 0 {
+                    try loading.withLock { try $0.absorb(listings, of: last) }
+                    return SnapshotTree.Listing?.none
+                }
                 return try coders.with(worker) { coder in
-                    try repository.withBlob(BlobKey(.tree, pending[number].tree), in: index, &coder) {
+                    try repository.withBlob(BlobKey(.tree, trees[number - 1]), in: index, &coder) {
                         try SnapshotTree.Listing($0)
                     }
                 }
             }
-            try loading.absorb(listings)
+            (last, listings) = (trees, read.compactMap { $0 })
         }
-        return loading.finish()
+        return loading.withLock { $0.finish() }
     }
 
     // MARK: What is known of it

@@ -29,10 +29,18 @@ extension SnapshotTree {
         fileprivate var subtrees: [(child: Int, tree: SHA256Digest)] = []
         fileprivate var users: [UInt32: [UInt8]] = [:]
         fileprivate var groups: [UInt32: [UInt8]] = [:]
+        /// The last ones that were named.
+        private var lastOwners: (user: UInt32?, group: UInt32?)
 
         init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+            // A node takes some hundred bytes.
+            let expected = bytes.count / 300
+            records.reserveCapacity(expected)
+            ends.reserveCapacity(expected)
+            names.reserveCapacity(16 * expected)
             var reader = TreeReader(bytes)
-            while let node = try reader.next() { try add(node) }
+            var node = TreeNode()
+            while try reader.read(into: &node) { try add(node) }
         }
 
         private mutating func add(_ node: TreeNode) throws(FormatError) {
@@ -56,8 +64,15 @@ extension SnapshotTree {
             if !node.extended.isEmpty {
                 extended[number] = node.extended.ranked()
             }
-            if !node.userName.isEmpty, users[node.user] == nil { users[node.user] = node.userName }
-            if !node.groupName.isEmpty, groups[node.group] == nil { groups[node.group] = node.groupName }
+            // Mostly they are those of the node before.
+            if lastOwners.user != node.user, !node.userName.isEmpty {
+                if users[node.user] == nil { users[node.user] = node.userName }
+                lastOwners.user = node.user
+            }
+            if lastOwners.group != node.group, !node.groupName.isEmpty {
+                if groups[node.group] == nil { groups[node.group] = node.groupName }
+                lastOwners.group = node.group
+            }
             names += node.name
             ends.append(names.count)
             records.append(record)
@@ -68,101 +83,127 @@ extension SnapshotTree {
 
     /// Trees that are being read in path order, some of them ahead: many at once, and never much more than that in memory.
     struct Loading {
-        /// A tree to be read.
-        struct Pending: Sendable {
-            let tree: SHA256Digest
-            fileprivate let place: Place
-        }
-
-        /// Which subtree of which open directory.
-        fileprivate struct Place: Hashable, Sendable {
-            let depth: Int
-            let number: Int
-        }
-
         private struct Open {
             let listing: Listing
             /// In the table.
             let index: Int
             var next = 0
-            /// How many of the subtrees were entered, and how many were read or are pending.
+            /// How many of the subtrees were entered.
             var entered = 0
-            var asked = 0
+
+            /// What comes next of them.
+            var subtree: (child: Int, tree: SHA256Digest)? {
+                entered < listing.subtrees.count ? listing.subtrees[entered] : nil
+            }
         }
 
-        /// Trees that were read or asked for before they are needed.
-        private static let ahead = 64
+        /// Entries that one round is to read, as far as the last one tells: a few megabytes.
+        private static let entriesInRound = 16_384
+        /// Trees that are read in one round, while those of another are taken.
+        private var round = 16
 
         private var result: SnapshotTree
+        /// The tree of the top until it is there.
+        private var top: SHA256Digest?
         private var open: [Open] = []
-        private var read: [Place: Listing] = [:]
-        /// What is to be read next; nothing at the end.
-        private(set) var pending: [Pending]
+        private var read: [SHA256Digest: Listing] = [:]
+        /// Trees that were asked for and were not given yet.
+        private var asked: Set<SHA256Digest> = []
 
-        init(_ top: EntryRecord, _ extended: [ExtendedAttribute], _ tree: SHA256Digest) {
-            result = SnapshotTree(table: EntryTable(root: top))
+        init(_ record: EntryRecord, _ extended: [ExtendedAttribute], _ tree: SHA256Digest) {
+            result = SnapshotTree(table: EntryTable(root: record))
             result.table.setRoot(extended: extended)
             result.trees[0] = tree
-            pending = [Pending(tree: tree, place: Place(depth: -1, number: 0))]
+            top = tree
         }
 
-        /// Takes what was read of all that was pending.
-        mutating func absorb(_ listings: [Listing]) throws(EntryTableError) {
-            if open.isEmpty, let top = listings.first {
-                open = [Open(listing: top, index: 0)]
-            } else {
-                for (pending, listing) in zip(pending, listings) { read[pending.place] = listing }
+        /// What is to be read next, in path order: also while what was asked for before is still being read. Then nothing means that it
+        /// must be read first, and otherwise that all is done.
+        mutating func next() -> [SHA256Digest] {
+            var wanted: [SHA256Digest] = []
+            if let top {
+                ask(for: top, &wanted)
+                return wanted
+            }
+            // Many places may have trees that were asked for already.
+            var visits = 4 * round
+            for depth in open.indices.reversed() {
+                ask(open[depth].listing, from: open[depth].entered, &wanted, &visits)
+            }
+            return wanted
+        }
+
+        private mutating func ask(
+            _ listing: Listing, from start: Int, _ wanted: inout [SHA256Digest], _ visits: inout Int
+        ) {
+            for subtree in listing.subtrees[start...] {
+                visits -= 1
+                if visits < 0 { return }
+                if let below = read[subtree.tree] {
+                    ask(below, from: 0, &wanted, &visits)
+                } else {
+                    ask(for: subtree.tree, &wanted)
+                }
+            }
+        }
+
+        private mutating func ask(for tree: SHA256Digest, _ wanted: inout [SHA256Digest]) {
+            // One must go on, however much is there.
+            let hasRoom = wanted.count < round && read.count + asked.count < 2 * round || asked.isEmpty
+            if hasRoom, asked.insert(tree).inserted { wanted.append(tree) }
+        }
+
+        /// Takes what was read of some trees.
+        mutating func absorb(_ listings: [Listing], of trees: [SHA256Digest]) throws(EntryTableError) {
+            let entries = listings.reduce(0) { $0 + $1.records.count }
+            if entries > 0 { round = max(8, min(256, Self.entriesInRound * listings.count / entries)) }
+            for (tree, listing) in zip(trees, listings) {
+                asked.remove(tree)
+                read[tree] = listing
+            }
+            if let tree = top, let listing = read.removeValue(forKey: tree) {
+                top = nil
+                enter(listing, at: 0)
             }
             try addEntries()
-            ask()
+        }
+
+        private mutating func enter(_ listing: Listing, at index: Int) {
+            open.append(Open(listing: listing, index: index))
+            result.takeOwners(of: listing)
         }
 
         /// Adds entries to the table until a tree is needed that was not read.
         private mutating func addEntries() throws(EntryTableError) {
+            // Kept so long: many directories may have the same tree.
+            var used: Set<SHA256Digest> = []
             while let last = open.indices.last {
-                guard open[last].next < open[last].listing.records.count else {
+                let (listing, parent, subtree) = (open[last].listing, open[last].index, open[last].subtree)
+                let end = subtree?.child ?? listing.records.count
+                for child in open[last].next..<end { _ = try result.add(child, of: listing, in: parent) }
+                open[last].next = end
+                guard let subtree else {
                     open.removeLast()
                     continue
                 }
-                let child = open[last].next
-                let listing = open[last].listing
-                var below: Listing?
-                var tree: SHA256Digest?
-                let number = open[last].entered
-                if number < listing.subtrees.count, listing.subtrees[number].child == child {
-                    guard let found = read.removeValue(forKey: Place(depth: last, number: number)) else { return }
-                    (below, tree) = (found, listing.subtrees[number].tree)
-                    open[last].entered += 1
-                }
+                guard let below = read[subtree.tree] else { break }
+                used.insert(subtree.tree)
+                open[last].entered += 1
                 open[last].next += 1
-                let index = try result.add(child, of: listing, in: open[last].index)
-                if let below {
-                    result.trees[index] = tree
-                    open.append(Open(listing: below, index: index))
-                }
+                let index = try result.add(subtree.child, of: listing, in: parent)
+                result.trees[index] = subtree.tree
+                enter(below, at: index)
             }
+            for tree in used { read[tree] = nil }
         }
 
-        /// Asks for the tree that is needed next, and for some that are needed soon.
-        private mutating func ask() {
-            pending = []
-            for depth in open.indices.reversed() {
-                while open[depth].asked < open[depth].listing.subtrees.count {
-                    if !pending.isEmpty && read.count + pending.count >= Self.ahead { return }
-                    let number = open[depth].asked
-                    pending.append(
-                        Pending(
-                            tree: open[depth].listing.subtrees[number].tree,
-                            place: Place(depth: depth, number: number)))
-                    open[depth].asked += 1
-                }
-            }
-        }
-
-        /// Everything, when nothing is pending any more.
-        consuming func finish() -> SnapshotTree {
+        /// Everything, when all was read.
+        mutating func finish() -> SnapshotTree {
             result.table.groupHardLinks()
-            return result
+            // A second reference would make the first change copy all of it.
+            var all = SnapshotTree(table: EntryTable(root: EntryRecord(kind: .directory)))
+            swap(&all, &result)
+            return all
         }
     }
 
@@ -174,12 +215,15 @@ extension SnapshotTree {
                 target: listing.targets[child] ?? [], extended: listing.extended[child] ?? [])
         }
         if let content = listing.chunks[child] { chunks[index] = content }
-        if table.userNames[record.user] == nil, let name = listing.users[record.user] {
-            table.userNames[record.user] = String(decoding: name, as: UTF8.self)
-        }
-        if table.groupNames[record.group] == nil, let name = listing.groups[record.group] {
-            table.groupNames[record.group] = String(decoding: name, as: UTF8.self)
-        }
         return index
+    }
+
+    private mutating func takeOwners(of listing: Listing) {
+        for (user, name) in listing.users where table.userNames[user] == nil {
+            table.userNames[user] = String(decoding: name, as: UTF8.self)
+        }
+        for (group, name) in listing.groups where table.groupNames[group] == nil {
+            table.groupNames[group] = String(decoding: name, as: UTF8.self)
+        }
     }
 }

@@ -70,8 +70,9 @@ package struct TreeNode: Equatable, Sendable {
     }
 
     static func isName(_ name: [UInt8]) -> Bool {
-        !name.isEmpty && !name.contains(UInt8(ascii: "/")) && !name.contains(0)
-            && !name.elementsEqual(".".utf8) && !name.elementsEqual("..".utf8)
+        for byte in name where byte == UInt8(ascii: "/") || byte == 0 { return false }
+        let isDots = name.count <= 2 && name.allSatisfy { $0 == UInt8(ascii: ".") }
+        return !name.isEmpty && !isDots
     }
 }
 

@@ -7,6 +7,7 @@ import Model
 /// Source: restic's design document, "Trees and Data". `bytes` must live as long as the reader.
 package struct TreeReader {
     private var scanner: JSONScanner
+    private var parser = NodeParser()
     private var previous: [UInt8] = []
     private var state = State.start
 
@@ -21,47 +22,57 @@ package struct TreeReader {
         try bytes.withRawBytes { bytes throws(FormatError) in
             var reader = TreeReader(bytes)
             var nodes: [TreeNode] = []
-            while let node = try reader.next() { nodes.append(node) }
+            var node = TreeNode()
+            while try reader.read(into: &node) { nodes.append(node) }
             return nodes
         }
     }
 
-    /// The next node; nil behind the last one, when the rest of the document was found to be right.
-    package mutating func next() throws(FormatError) -> TreeNode? {
+    /// Reads the next node; false behind the last one, when the rest of the document was found to be right.
+    mutating func read(into node: inout TreeNode) throws(FormatError) -> Bool {
         do throws(JSONError) {
-            return try nextNode()
+            return try readNode(into: &node)
         } catch {
             throw FormatError("a tree cannot be read: \(error)")
         }
     }
 
-    private mutating func nextNode() throws(JSONError) -> TreeNode? {
+    private mutating func readNode(into node: inout TreeNode) throws(JSONError) -> Bool {
         if state == .start {
             try scanner.beginObject()
             try findNodes()
         }
-        guard state == .nodes else { return nil }
+        guard state == .nodes else { return false }
         if try scanner.nextElement() {
             let start = scanner.position
-            let node = try NodeParser.node(&scanner)
-            guard previous.isEmpty || previous.lexicographicallyPrecedes(node.name) else {
+            try parser.read(&node, &scanner)
+            guard previous.isEmpty || Self.precedes(previous, node.name) else {
                 throw scanner.error("names that do not rise", at: start)
             }
             previous = node.name
-            return node
+            return true
         }
         state = .finished
         while let key = try scanner.nextKey() {
-            if key.elementsEqual("nodes".utf8) { throw scanner.error("a second list of nodes") }
+            if key.isEqual(to: "nodes") { throw scanner.error("a second list of nodes") }
             try scanner.skipValue()
         }
         try scanner.expectEnd()
-        return nil
+        return false
+    }
+
+    private static func precedes(_ a: [UInt8], _ b: [UInt8]) -> Bool {
+        a.withRawBytes { a in
+            b.withRawBytes { b in
+                let place = a.firstDifference(from: b)
+                return place < min(a.count, b.count) ? a[place] < b[place] : a.count < b.count
+            }
+        }
     }
 
     private mutating func findNodes() throws(JSONError) {
         while let key = try scanner.nextKey() {
-            if key.elementsEqual("nodes".utf8) {
+            if key.isEqual(to: "nodes") {
                 state = .nodes
                 // Restic 0.14 also reads `null`, which nobody writes.
                 return try scanner.beginArray()
@@ -72,10 +83,13 @@ package struct TreeReader {
     }
 }
 
-/// Reads one node.
-private enum NodeParser {
+/// Reads nodes, which mostly have the same owner.
+private struct NodeParser {
+    private var userName: [UInt8] = []
+    private var groupName: [UInt8] = []
+
     /// In the order in which they are written.
-    private enum Field: Int, CaseIterable {
+    private enum Field: Int {
         case name, type, mode, mtime, atime, ctime, uid, gid, user, group, inode, deviceID, size, links, target,
             rawTarget
         case extended, generic, device, content, subtree, error
@@ -108,41 +122,40 @@ private enum NodeParser {
         }
     }
 
-    private static let fields = Field.allCases
-
     /// The field called `key`. Fields mostly come in their order: the search begins behind the one before.
     private static func field(_ key: UnsafeRawBufferPointer, after previous: Int) -> Field? {
-        for step in 1...fields.count {
-            let field = fields[(previous + step) % fields.count]
-            if isEqual(key, field.text) { return field }
+        var number = previous
+        for _ in 0...Field.error.rawValue {
+            number = number == Field.error.rawValue ? 0 : number + 1
+            if let field = Field(rawValue: number), key.isEqual(to: field.text) { return field }
         }
         return nil
     }
 
-    private static func isEqual(_ key: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
-        guard key.count == text.utf8CodeUnitCount else { return false }
-        for index in 0..<key.count where key[index] != text.utf8Start[index] { return false }
-        return true
-    }
-
-    static func node(_ scanner: inout JSONScanner) throws(JSONError) -> TreeNode {
+    mutating func read(_ node: inout TreeNode, _ scanner: inout JSONScanner) throws(JSONError) {
+        node = TreeNode()
         try scanner.beginObject()
         let start = scanner.position
         scanner.forms = []
         var kind: TreeNode.Kind?
         var rawTarget: [UInt8]?
-        var node = TreeNode()
         var previous = -1
         while let key = try scanner.nextKey() {
-            guard let field = field(key, after: previous) else {
+            guard let field = Self.field(key, after: previous) else {
                 try scanner.skipValue()
                 continue
             }
             previous = field.rawValue
             switch field {
-            case .type: kind = try self.kind(&scanner)
-            case .rawTarget: rawTarget = try base64(&scanner)
-            default: try read(field, into: &node, &scanner)
+            case .type: kind = try Self.kind(&scanner)
+            case .rawTarget: rawTarget = try Self.base64(&scanner)
+            case .user:
+                userName = try scanner.string(expecting: userName)
+                node.userName = userName
+            case .group:
+                groupName = try scanner.string(expecting: groupName)
+                node.groupName = groupName
+            default: try Self.read(field, into: &node, &scanner)
             }
         }
         guard let kind else { throw scanner.error("a node without type", at: start) }
@@ -150,7 +163,6 @@ private enum NodeParser {
         if let rawTarget { node.target = rawTarget }
         node.forms = scanner.forms
         if let lack = node.lack { throw scanner.error("a \(kind.text) without \(lack)", at: start) }
-        return node
     }
 
     private static func read(
@@ -164,8 +176,6 @@ private enum NodeParser {
         case .ctime: node.changed = try time(&scanner)
         case .uid: node.user = try scanner.unsigned32()
         case .gid: node.group = try scanner.unsigned32()
-        case .user: node.userName = try scanner.string()
-        case .group: node.groupName = try scanner.string()
         case .inode: node.inode = try scanner.unsigned()
         case .deviceID: node.device = try scanner.unsigned()
         case .size: node.size = try scanner.unsigned()
@@ -177,14 +187,16 @@ private enum NodeParser {
         case .content: node.content = try content(&scanner)
         case .subtree: node.subtree = scanner.isNull() ? nil : try scanner.digest()
         case .error: node.error = try scanner.string()
-        case .type, .rawTarget: try scanner.skipValue()
+        case .type, .rawTarget, .user, .group: try scanner.skipValue()
         }
     }
+
+    private static let kinds = TreeNode.Kind.allCases
 
     private static func kind(_ scanner: inout JSONScanner) throws(JSONError) -> TreeNode.Kind {
         let start = scanner.position
         let text = try scanner.plainString()
-        guard let kind = TreeNode.Kind.allCases.first(where: { isEqual(text, $0.text) }) else {
+        guard let kind = kinds.first(where: { text.isEqual(to: $0.text) }) else {
             throw scanner.error("an unknown type of node", at: start)
         }
         return kind
@@ -224,9 +236,9 @@ private enum NodeParser {
             var attribute = ExtendedAttribute(name: [], value: [])
             try scanner.beginObject()
             while let key = try scanner.nextKey() {
-                if key.elementsEqual("name".utf8) {
+                if key.isEqual(to: "name") {
                     attribute.name = try scanner.string()
-                } else if key.elementsEqual("value".utf8) {
+                } else if key.isEqual(to: "value") {
                     attribute.value = try base64(&scanner)
                 } else {
                     try scanner.skipValue()

@@ -20,6 +20,8 @@ struct TreeSaving: Sendable {
     private struct State: Sendable {
         /// By directory.
         var trees: [Int: SHA256Digest] = [:]
+        /// The parent's index of directories that it has.
+        var before: [Int: Int] = [:]
         /// Directories whose trees are the parent's.
         var kept: Set<Int> = []
         var changes = Changes()
@@ -68,7 +70,7 @@ struct TreeSaving: Sendable {
     private func levels() -> [[Int]] {
         var depths = [Int32](repeating: 0, count: table.count)
         var levels: [[Int]] = [[0]]
-        for index in 1..<max(1, table.count) where table[index].kind == .directory {
+        for index in 1..<max(1, table.count) where table.kind(of: index) == .directory {
             let depth = depths[Int(table[index].parent)] + 1
             depths[index] = depth
             if levels.count <= Int(depth) { levels.append([]) }
@@ -81,6 +83,7 @@ struct TreeSaving: Sendable {
         let children = table.children(of: directory).filter { !files.missing.contains($0) }
         var changes = Changes()
         let before = parentIndex(of: directory)
+        if let before { state.withLock { $0.before[directory] = before } }
         let isUnchanged = compare(children, directory, with: before, &changes)
         if isUnchanged, let before, let tree = parent?.trees[before], index.contains(BlobKey(.tree, tree)) {
             return state.withLock { state in
@@ -89,7 +92,7 @@ struct TreeSaving: Sendable {
                 state.changes.add(changes)
             }
         }
-        let directories = children.filter { table[$0].kind == .directory }
+        let directories = children.filter { table.kind(of: $0) == .directory }
         var subtrees: [Int: SHA256Digest] = [:]
         if !directories.isEmpty {
             state.withLock { state in
@@ -119,15 +122,15 @@ struct TreeSaving: Sendable {
             for child in children { changes.count(table[child].kind, isNew: true, isChanged: false) }
             return false
         }
-        let kept = state.withLock { state in children.map { state.kept.contains($0) } }
+        let known = state.withLock { state in children.map { (state.kept.contains($0), state.before[$0]) } }
         var isSame = true
-        for (child, isKept) in zip(children, kept) {
+        for (child, (isKept, directory)) in zip(children, known) {
             // The plan has found it in the parent, and nothing of it has changed.
             if files.isShared(child) {
                 changes.count(.file, isNew: false, isChanged: false)
                 continue
             }
-            let old = table.withPath(of: child) { parent.table.index(ofBytes: $0) }
+            let old = directory ?? table.withPath(of: child) { parent.table.index(ofBytes: $0) }
             let isUnchanged: Bool
             switch (table[child].kind, old) {
             case (_, nil), (.file, _): isUnchanged = false

@@ -18,6 +18,8 @@ package final class ThreadPool: Sendable {
     /// How many threads work, the calling one included.
     package let workers: Int
     private let state: Monitor<State>
+    /// For how many computations of other threads a worker rests.
+    private let lent = Monitor(0)
 
     package init(threads: Int) {
         let state = Monitor(State())
@@ -47,7 +49,12 @@ package final class ThreadPool: Sendable {
         let next = Counter()
         let failure = FirstFailure()
         run { worker in
+            // Who rests need not wait for anything any more.
+            defer { self.lent.withLock { _ in } }
             while true {
+                if worker == self.workers - 1, !next.isAt(count) {
+                    self.lent.wait(until: { $0 == 0 || next.isAt(count) }) { _ in }
+                }
                 let index = next.take()
                 guard index < count else { return }
                 do {
@@ -59,6 +66,14 @@ package final class ThreadPool: Sendable {
             }
         }
         if let error = failure.error { throw error }
+    }
+
+    /// Calls `body`, which computes for a while, in the place of a worker, which rests meanwhile, if there are two or more: what others wait
+    /// for must not share a core with what can be done later as well.
+    package func lending<R>(_ body: () throws -> R) rethrows -> R {
+        lent.withLock { $0 += 1 }
+        defer { lent.withLock { $0 -= 1 } }
+        return try body()
     }
 
     /// The same for a body that needs not know its worker.
@@ -113,6 +128,9 @@ private final class Counter: Sendable {
     func take() -> Int {
         next.wrappingAdd(1, ordering: .relaxed).oldValue
     }
+
+    /// Whether all numbers below `end` were taken.
+    func isAt(_ end: Int) -> Bool { next.load(ordering: .relaxed) >= end }
 
     func skip(to number: Int) {
         next.store(number, ordering: .relaxed)
