@@ -4,22 +4,41 @@ import Disk
 import Model
 import Workers
 
-/// Saves files that do not fit into one buffer, one after the other: one worker reads the next piece and cuts it into chunks, which
-/// all of them hash, compress and encrypt.
+/// Saves files that do not fit into one buffer, one after the other: one worker reads the next piece, and one cuts a
+/// piece into chunks, which all of them hash, compress and encrypt.
+///
+/// Most of a large file that has changed is as it was, at the same places: a database, an image of a disk, a log. So the chunks that
+/// the parent has are looked for first, by their hashes, where they were; only between them is anything cut. Where a cut is depends on
+/// nothing but the bytes since the one before, so the chunks are the same as if all were cut.
 final class LargeFileSaving: Sendable {
     static func isLarge(_ index: Int, in plan: SourcePlan) -> Bool { plan.table[index].size > SmallFileSaving.limit }
 
     /// Pieces of files that are in memory at once.
     private static let pieces = 3
-    /// Bytes of one: a chunk fits, and mostly several do.
-    private static let pieceSize = Chunker.maximum
+    /// Bytes of one: mostly several chunks.
+    private static let pieceSize = 4 << 20
 
-    /// A piece of a file in memory.
+    /// Memory for a piece of a file, and in front of it for what is left of the piece before, which may be a chunk's beginning.
     ///
-    /// `@unchecked Sendable`: only who has taken the piece out of `free` writes to it; its chunks are queued after that, and it is free
-    /// again after the last of them was read. Both are told through the monitor, whose mutex orders them.
+    /// `@unchecked Sendable`: only who has taken the piece out of `free` reads into it, and only who cuts it copies what is left in front of
+    /// it; its chunks are queued after that, and it is free again after the last of them was read. All that is told through the monitor,
+    /// whose mutex orders it.
     private final class Piece: @unchecked Sendable {
-        let memory = Buffer(size: LargeFileSaving.pieceSize)
+        private let memory = Buffer(size: Chunker.maximum + LargeFileSaving.pieceSize)
+
+        var front: UnsafeMutableRawBufferPointer {
+            UnsafeMutableRawBufferPointer(rebasing: memory.bytes[..<Chunker.maximum])
+        }
+        var back: UnsafeMutableRawBufferPointer {
+            UnsafeMutableRawBufferPointer(rebasing: memory.bytes[Chunker.maximum...])
+        }
+
+        /// `range` counts from the beginning of the back: what is in front of it has negative numbers.
+        func bytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
+            let start = Chunker.maximum
+            return UnsafeRawBufferPointer(
+                rebasing: UnsafeRawBufferPointer(memory.bytes)[start + range.lowerBound..<start + range.upperBound])
+        }
     }
 
     private struct Chunk: Sendable {
@@ -29,17 +48,98 @@ final class LargeFileSaving: Sendable {
         let ordinal: Int
     }
 
-    /// The file that is being saved. Only who cuts touches it.
+    /// The file that is being saved.
     private struct Current: Sendable {
         let index: Int
         let file: SharedFile
+        /// Where the parent's chunks of the file are.
+        let known: KnownChunks?
         var before: EntryRecord
         var attempt = 1
+        /// Bytes that were read, and whether they are all. Only who reads changes that.
         var position: UInt64 = 0
+        var isRead = false
+        /// Chunks that were cut, and how many bytes are left of the last piece. Only who cuts changes that.
         var chunks = 0
-        /// What was read and not cut yet, and lies at the end of the piece before.
-        var rest: [UInt8] = []
+        var left = 0
         var isDatabase = false
+        /// Whether the parent's chunks were found in what was cut last.
+        var isAsBefore = true
+
+        /// Takes over what was found out by cutting; all of it after the end, when nobody reads.
+        mutating func takeCut(from other: Current, all: Bool) {
+            if all { return self = other }
+            (chunks, left, isDatabase, isAsBefore) = (other.chunks, other.left, other.isDatabase, other.isAsBefore)
+        }
+    }
+
+    /// What was read into a piece and is to be cut. Before that all workers look which of the parent's chunks are in it.
+    private struct Part: Sendable {
+        let piece: Int
+        let isEnd: Bool
+        let known: KnownChunks?
+        /// What is not cut yet, and where its first byte is in the file.
+        var range: Range<Int>
+        var start: UInt64
+        /// Numbers of the parent's chunks that may be in it, those of them that nobody looks for yet, how many were not found out about,
+        /// and which are there.
+        private(set) var probes = 0..<0
+        private(set) var untaken = 0..<0
+        private(set) var left = 0
+        private(set) var found: Set<Int> = []
+
+        init(_ piece: Int, _ range: Range<Int>, at start: UInt64, isEnd: Bool, _ known: KnownChunks?) {
+            (self.piece, self.range, self.start, self.isEnd, self.known) = (piece, range, start, isEnd, known)
+        }
+
+        /// What begins where nothing is cut yet.
+        enum Next {
+            case found(SHA256Digest, length: Int)
+            /// One of the parent's chunks began there: it was not looked for, or more must be read before.
+            case unprobed, incomplete
+            case unknown
+        }
+
+        var next: Next {
+            guard let known, let number = known.number(at: start) else { return .unknown }
+            if found.contains(number) { return .found(known.ids[number], length: known.length(of: number)) }
+            if probes.contains(number) { return .unknown }
+            if !candidates(known).isEmpty { return .unprobed }
+            return known.length(of: number) > range.count ? .incomplete : .unknown
+        }
+
+        mutating func beginProbing() {
+            guard let known else { return }
+            probes = candidates(known)
+            (untaken, left, found) = (probes, probes.count, [])
+        }
+
+        mutating func takeProbe() -> Int? { untaken.popFirst() }
+
+        mutating func finishProbe(_ number: Int, isFound: Bool) {
+            left -= 1
+            if isFound { found.insert(number) }
+        }
+
+        private func candidates(_ known: KnownChunks) -> Range<Int> {
+            known.chunks(from: start, count: range.count, isEnd: isEnd)
+        }
+
+        func range(of number: Int, _ known: KnownChunks) -> Range<Int> {
+            let begin = range.lowerBound + Int(known.starts[number] - start)
+            return begin..<begin + known.length(of: number)
+        }
+
+        /// Takes in what is left of the part before, which lies in front of it.
+        mutating func extend(by length: Int) {
+            range = range.lowerBound - length..<range.upperBound
+            start -= UInt64(length)
+        }
+
+        mutating func advance(by length: Int) {
+            range = range.lowerBound + length..<range.upperBound
+            start += UInt64(length)
+        }
     }
 
     private final class SharedFile: Sendable {
@@ -52,17 +152,25 @@ final class LargeFileSaving: Sendable {
 
     private struct State: Sendable {
         var free: [Int]
-        /// Chunks of each piece that are not saved.
+        /// Chunks of each piece that are not saved, and one more while it is cut.
         var open: [Int]
         var queue: [Chunk] = []
         var next = 0
+        var isReading = false
         var isCutting = false
         var current: Current?
+        /// What was read and is to be cut, in order.
+        var parts: [Part] = []
         /// IDs by ordinal, of the current attempt.
         var ids: [SHA256Digest?] = []
         /// What follows when all chunks of the current file are saved, once it is cut to its end.
         var ending: Ending?
         var failed = false
+
+        mutating func release(_ piece: Int) {
+            open[piece] -= 1
+            if open[piece] == 0 { free.append(piece) }
+        }
     }
 
     private enum Ending: Sendable {
@@ -72,24 +180,36 @@ final class LargeFileSaving: Sendable {
     }
 
     private enum Work: Sendable {
-        case cut(piece: Int)
+        case read(piece: Int)
+        case cut(Part)
+        case probe(Int, Part)
         case save(Chunk)
         case none
     }
 
     private let plan: SourcePlan
+    private let parent: RepositoryContents?
+    private let index: BlobIndex
     private let writer: RepositoryWriter
     private let chunker: Chunker
     private let pool: ThreadPool
     private let run: RunContext
     private let files: [Int]
     private let pieces: [Piece]
+    /// What is left of a piece, from when it is cut until the next one is. Only who cuts touches it.
+    private let rest = Piece()
+    private let hashes: PerWorker<SHA256>
     private let state: Monitor<State>
 
-    init(_ plan: SourcePlan, _ writer: RepositoryWriter, _ chunker: Chunker, pool: ThreadPool, in run: RunContext) {
-        (self.plan, self.writer, self.chunker, self.pool, self.run) = (plan, writer, chunker, pool, run)
+    init(
+        _ plan: SourcePlan, parent: RepositoryContents?, index: BlobIndex, writer: RepositoryWriter, _ chunker: Chunker,
+        pool: ThreadPool, in run: RunContext
+    ) {
+        (self.plan, self.parent, self.index, self.writer) = (plan, parent, index, writer)
+        (self.chunker, self.pool, self.run) = (chunker, pool, run)
+        hashes = PerWorker(pool) { SHA256() }
         files = (0..<plan.table.count).filter { index in
-            guard plan.table[index].kind == .file, Self.isLarge(index, in: plan) else { return false }
+            guard plan.table.kind(of: index) == .file, Self.isLarge(index, in: plan) else { return false }
             switch plan.content(of: index) {
             case .file, .prepared: return true
             case .shared, .stored: return false
@@ -121,39 +241,57 @@ final class LargeFileSaving: Sendable {
         try run.stop.check()
         switch work {
         case .none: return false
-        case .cut(let piece): try cut(into: piece)
+        case .read(let piece): try read(into: piece)
+        case .cut(let part): cut(part, meter)
+        case .probe(let number, let part): probe(number, in: part, worker)
         case .save(let chunk):
-            let memory = UnsafeRawBufferPointer(pieces[chunk.piece].memory.bytes)
-            let bytes = UnsafeRawBufferPointer(rebasing: memory[chunk.range])
+            let bytes = pieces[chunk.piece].bytes(chunk.range)
             let id = try writer.save(.data, bytes, worker: worker).id
-            let index = state.withLock { state in
+            state.withLock { state in
                 state.ids[chunk.ordinal] = id
-                state.open[chunk.piece] -= 1
-                if state.open[chunk.piece] == 0 { state.free.append(chunk.piece) }
-                return state.current?.index ?? 0
+                state.release(chunk.piece)
             }
-            meter.advance(bytes: UInt64(bytes.count)) { self.plan.table.path(of: index) }
+            advance(meter, bytes.count)
         }
         if let file = finishedFile() { saved.withLock { $0.take(file) } }
         return true
     }
 
+    private func advance(_ meter: ProgressMeter, _ count: Int) {
+        meter.advance(bytes: UInt64(count)) { plan.table.path(of: state.withLock { $0.current?.index ?? 0 }) }
+    }
+
     private func isReady(_ state: State) -> Bool {
-        if state.failed || !state.queue.isEmpty { return true }
-        if state.isCutting || state.ending != nil { return false }
-        if state.current == nil && state.next == files.count { return true }
-        return !state.free.isEmpty
+        state.failed || !state.queue.isEmpty || mayProbe(state) || mayCut(state) || mayRead(state) || isOver(state)
+    }
+
+    private func mayProbe(_ state: State) -> Bool { state.parts.contains { !$0.untaken.isEmpty } }
+
+    private func mayCut(_ state: State) -> Bool { !state.isCutting && state.parts.first?.left == 0 }
+
+    /// One part is read while another is cut.
+    private func mayRead(_ state: State) -> Bool {
+        guard !state.isReading, state.parts.count < 2, state.ending == nil, !state.free.isEmpty else { return false }
+        return state.current.map { !$0.isRead } ?? (state.next < files.count)
+    }
+
+    private func isOver(_ state: State) -> Bool {
+        !state.isReading && state.ending == nil && state.current == nil && state.next == files.count
     }
 
     private func take(_ state: inout State) -> Work {
         if state.failed { return .none }
-        let mayCut =
-            !state.isCutting && state.ending == nil && !state.free.isEmpty
-            && (state.current != nil || state.next < files.count)
-        // Whoever cuts keeps the others busy: so that comes first while little is waiting.
-        if mayCut, state.queue.count < pool.workers, let piece = state.free.popLast() {
+        // What keeps the others busy comes first.
+        for place in state.parts.indices {
+            if let number = state.parts[place].takeProbe() { return .probe(number, state.parts[place]) }
+        }
+        if mayCut(state) {
             state.isCutting = true
-            return .cut(piece: piece)
+            return .cut(state.parts.removeFirst())
+        }
+        if mayRead(state), state.queue.count < pool.workers, let piece = state.free.popLast() {
+            state.isReading = true
+            return .read(piece: piece)
         }
         return state.queue.isEmpty ? .none : .save(state.queue.removeFirst())
     }
@@ -161,7 +299,9 @@ final class LargeFileSaving: Sendable {
     /// The file that is cut to its end, once its last chunk is saved; then the next one begins.
     private func finishedFile() -> SavedFile? {
         state.withLock { state in
-            guard let ending = state.ending, !state.ids.contains(where: { $0 == nil }) else { return nil }
+            guard let ending = state.ending, state.parts.isEmpty, !state.isCutting,
+                !state.ids.contains(where: { $0 == nil })
+            else { return nil }
             let content = state.ids.compactMap { $0 }
             (state.ending, state.ids) = (nil, [])
             // What was saved of an attempt that failed stays as blobs that nobody names.
@@ -172,51 +312,42 @@ final class LargeFileSaving: Sendable {
         }
     }
 
-    // MARK: Cutting
+    // MARK: Reading
 
-    private func cut(into piece: Int) throws {
-        guard var current = try state.withLock({ $0.current }) ?? open() else {
+    private func read(into piece: Int) throws {
+        guard let current = try state.withLock({ $0.current }) ?? open() else {
             return state.withLock { state in
                 state.free.append(piece)
-                state.isCutting = false
+                state.isReading = false
             }
         }
-        let memory = pieces[piece].memory.bytes
-        memory.copyBytes(from: current.rest)
-        let room = UnsafeMutableRawBufferPointer(rebasing: memory[current.rest.count...])
+        // Up to the end of a chunk, if there is one: then nothing is left of the piece.
+        let count = current.known?.bytes(from: current.position, atMost: Self.pieceSize) ?? Self.pieceSize
+        let room = UnsafeMutableRawBufferPointer(rebasing: pieces[piece].back[..<count])
         let read: Int
         do throws(SourceUnreadable) {
             read = try PlanSource.read(current.file.file, at: current.position, into: room)
         } catch {
-            return giveUp(current, error, piece)
+            let file = unreadable(current.index, error)
+            return state.withLock { state in
+                state.free.append(piece)
+                state.isReading = false
+                state.current = state.current ?? current
+                state.ending = .file(file)
+            }
         }
-        current.position += UInt64(read)
         let isEnd = read < room.count
-        let filled = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(memory)[..<(current.rest.count + read)])
-        if current.chunks == 0, plan.content(of: current.index) == .file {
-            current.isDatabase = DatabaseFiles.isHeader(filled)
-        }
-        var chunks: [Chunk] = []
-        var start = 0
-        while start < filled.count {
-            let rest = UnsafeRawBufferPointer(rebasing: filled[start...])
-            let length = chunker.firstChunk(of: rest)
-            // Where it ends what comes next may tell.
-            if length == rest.count, !isEnd, length < Chunker.maximum { break }
-            chunks.append(Chunk(piece: piece, range: start..<start + length, ordinal: current.chunks))
-            current.chunks += 1
-            start += length
-        }
-        current.rest = Array(filled[start...])
-        let ending = isEnd ? finish(&current) : nil
+        var part = Part(piece, 0..<read, at: current.position, isEnd: isEnd, current.known)
         state.withLock { state in
-            state.isCutting = false
+            var current = state.current ?? current
+            current.position += UInt64(read)
+            current.isRead = isEnd
+            // Where all was new, the file has changed as a whole.
+            if current.isAsBefore { part.beginProbing() }
+            state.isReading = false
+            state.open[piece] = 1
+            state.parts.append(part)
             state.current = current
-            state.ending = ending
-            state.open[piece] = chunks.count
-            if chunks.isEmpty { state.free.append(piece) }
-            state.ids += Array(repeating: nil, count: chunks.count)
-            state.queue += chunks
         }
     }
 
@@ -231,7 +362,8 @@ final class LargeFileSaving: Sendable {
             let index = files[number]
             do throws(SourceUnreadable) {
                 let file = try PlanSource(plan).open(index)
-                return Current(index: index, file: SharedFile(file), before: plan.table[index])
+                let known = parent.flatMap { KnownChunks($0, plan.table.path(of: index), self.index) }
+                return Current(index: index, file: SharedFile(file), known: known, before: plan.table[index])
             } catch {
                 let unreadable = unreadable(index, error)
                 state.withLock { $0.ending = .file(unreadable) }
@@ -240,21 +372,90 @@ final class LargeFileSaving: Sendable {
         }
     }
 
+    // MARK: Cutting
+
+    /// Cuts a part into chunks: those of the parent that are in it, and new ones between them.
+    private func cut(_ begun: Part, _ meter: ProgressMeter) {
+        guard var current = state.withLock({ $0.current }) else { return }
+        var part = begun
+        let piece = pieces[part.piece]
+        if current.left > 0 {
+            let front = UnsafeMutableRawBufferPointer(rebasing: piece.front[(piece.front.count - current.left)...])
+            front.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest.front[..<current.left]))
+            part.extend(by: current.left)
+            current.left = 0
+        }
+        let start = part.start
+        if start == 0, plan.content(of: current.index) == .file {
+            current.isDatabase = DatabaseFiles.isHeader(piece.bytes(part.range))
+        }
+        var chunks: [Chunk] = []
+        var ids: [SHA256Digest?] = []
+        var isProbing = false
+        cutting: while !part.range.isEmpty {
+            let length: Int
+            switch part.next {
+            case .found(let id, let known):
+                length = known
+                ids.append(id)
+            case .unprobed:
+                isProbing = true
+                break cutting
+            case .incomplete where !part.isEnd: break cutting
+            case .incomplete, .unknown:
+                length = chunker.firstChunk(of: piece.bytes(part.range))
+                // Where it ends what comes next may tell.
+                if length == part.range.count, !part.isEnd, length < Chunker.maximum { break cutting }
+                let place = part.range.lowerBound
+                chunks.append(
+                    Chunk(piece: part.piece, range: place..<place + length, ordinal: current.chunks + ids.count))
+                ids.append(nil)
+            }
+            part.advance(by: length)
+        }
+        let shared = Int(part.start - start) - chunks.reduce(0) { $0 + $1.range.count }
+        current.chunks += ids.count
+        if !ids.isEmpty { current.isAsBefore = shared > 0 }
+        var ending: Ending?
+        if isProbing {
+            part.beginProbing()
+        } else {
+            current.left = part.range.count
+            rest.front.copyMemory(from: piece.bytes(part.range))
+            if part.isEnd { ending = finish(&current) }
+        }
+        state.withLock { [current, part] state in
+            state.open[part.piece] += chunks.count
+            state.queue += chunks
+            state.ids += ids
+            state.isCutting = false
+            state.ending = ending ?? state.ending
+            state.current?.takeCut(from: current, all: ending != nil)
+            if isProbing { state.parts.insert(part, at: 0) } else { state.release(part.piece) }
+        }
+        if shared > 0 { advance(meter, shared) }
+    }
+
+    /// Looks for one of the parent's chunks where it was.
+    private func probe(_ number: Int, in part: Part, _ worker: Int) {
+        guard let known = part.known else { return }
+        let content = pieces[part.piece].bytes(part.range(of: number, known))
+        let id = hashes.with(worker) { hash in
+            hash.reset()
+            hash.update(content)
+            return hash.finish()
+        }
+        state.withLock { state in
+            guard let place = state.parts.firstIndex(where: { $0.piece == part.piece }) else { return }
+            state.parts[place].finishProbe(number, isFound: id == known.ids[number])
+        }
+    }
+
     private func unreadable(_ index: Int, _ error: SourceUnreadable) -> SavedFile {
         var file = SavedFile(index)
         file.skipped = Skipped(path: plan.table.path(of: index), reason: error.clause)
         file.isMissing = true
         return file
-    }
-
-    private func giveUp(_ current: Current, _ error: SourceUnreadable, _ piece: Int) {
-        let file = unreadable(current.index, error)
-        state.withLock { state in
-            state.isCutting = false
-            state.free.append(piece)
-            state.current = current
-            state.ending = .file(file)
-        }
     }
 
     /// What was read of a file; one that changed meanwhile is read again, up to three times.
@@ -273,7 +474,7 @@ final class LargeFileSaving: Sendable {
             guard isStable || current.attempt == 4 else {
                 current.before = after.record
                 current.attempt += 1
-                (current.position, current.chunks, current.rest) = (0, 0, [])
+                (current.position, current.isRead, current.chunks, current.left) = (0, false, 0, 0)
                 return .again
             }
             var record = after.record

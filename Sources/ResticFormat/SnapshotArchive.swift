@@ -38,7 +38,9 @@ struct SnapshotArchive {
         let saved = Monitor(SavedFiles(plan))
         let chunker = Chunker(repository.configuration.polynomial)
         try saveSmall(into: saved, chunker, meter)
-        try LargeFileSaving(plan, writer, chunker, pool: pool, in: run).save(into: saved, meter)
+        let large = LargeFileSaving(
+            plan, parent: parent, index: index, writer: writer, chunker, pool: pool, in: run)
+        try large.save(into: saved, meter)
         let files = saved.withLock { $0 }
         let trees = TreeSaving(
             files: files, plan: plan, parent: parent, index: index, writer: writer, pool: pool, in: run)

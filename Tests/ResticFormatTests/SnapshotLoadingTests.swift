@@ -28,7 +28,7 @@ import Testing
                 node.size = 1
                 if isDirectory {
                     let below = made[Int.random(in: max(0, made.count - 8)..<made.count, using: &random)]
-                    guard entries + below.entries < 20_000 else { continue }
+                    guard entries + below.entries < 4000 else { continue }
                     node.subtree = below.tree
                     entries += below.entries
                 }
