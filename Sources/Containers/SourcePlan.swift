@@ -146,21 +146,17 @@ package struct SourcePlan: Sendable {
         self.parent = parent.map { Parent($0) }
         self.reading = reading
         sharedIndices = Array(repeating: -1, count: self.table.count)
-        guard let parent, let unchanged = ParentJoin.unchanged(self.table, since: parent) else {
-            for index in 0..<self.table.count { readExtended(of: index) }
-            return
-        }
-        let old = parent.table
+        let old = parent?.table ?? EntryTable(root: EntryRecord(kind: .directory))
+        let unchanged = ParentJoin.unchanged(self.table, since: parent)
         for index in 0..<self.table.count {
-            let found = unchanged[index]
-            if found < 0 {
+            guard let found = unchanged?[index], found >= 0 else {
                 readExtended(of: index)
                 continue
             }
             self.table.takeContent(of: Int(found), in: old, for: index)
             if !isFull, self.table.kind(of: index) == .file { sharedIndices[index] = found }
         }
-        if !isFull { setApart(parent.databases, in: old) }
+        if let parent, !isFull { setApart(parent.databases, in: old) }
     }
 
     /// All that `contents` holds, with the attributes that stand in `taken`, its table. What `parent`, which lies where the

@@ -133,6 +133,22 @@ import Testing
         #expect(try held(app, "../elsewhere/two/data/app.db") == writer.committed())
     }
 
+    /// A database is known by what it holds, also where nothing is known any more of which files the last backup saw.
+    @Test func anUnchangedDatabaseIsSharedWithoutWhatWasSeen() throws {
+        let app = try Self.makeApp()
+        let writer = try DatabaseWriter(to: app.path + "/data/app.db", journal: "delete")
+        writer.stop(SIGTERM)
+        try app.shell("sleep 2.1")
+        try app.done("create", "--name", "one")
+        try app.shell("rm backups/.state/one.seen")
+        try app.done("create", "--name", "two")
+        let inodes = try ["one", "two"].map { name in
+            try #require(try app.tree.status(entry("backups/\(name)/data/app.db"))).inode
+        }
+        #expect(inodes[0] == inodes[1])
+        try app.expectIntact(["one", "two"])
+    }
+
     /// Without what the last backup knew of its databases, none is taken for unchanged.
     @Test func aBackupThatKnewNothingOfDatabases() throws {
         let app = try Self.makeApp()
