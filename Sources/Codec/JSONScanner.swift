@@ -126,27 +126,17 @@ package struct JSONScanner {
         return digest
     }
 
-    /// A string as UTF-8.
-    package mutating func string() throws(JSONError) -> [UInt8] {
+    /// A string as UTF-8. Where it is `expected`, which was read here before, nothing is allocated.
+    package mutating func string(expecting expected: [UInt8] = []) throws(JSONError) -> [UInt8] {
         skipSpace()
         let start = position
         let (text, isPlain) = try rawString()
+        if isPlain, text.isEqual(to: expected) { return expected }
         let result = isPlain ? Array(text) : try unescaped(text, at: start + 1)
         if !text.isASCII, String(validating: result, as: UTF8.self) == nil {
             throw error("a string that is not UTF-8", at: start)
         }
         return result
-    }
-
-    /// The same for a string that mostly is `expected`, which was such a string: then nothing is allocated.
-    package mutating func string(expecting expected: [UInt8]) throws(JSONError) -> [UInt8] {
-        skipSpace()
-        var ahead = self
-        if let (text, isPlain) = try? ahead.rawString(), isPlain, text.isEqual(to: expected) {
-            self = ahead
-            return expected
-        }
-        return try string()
     }
 
     /// A value of any kind, as it is written.

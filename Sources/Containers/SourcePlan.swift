@@ -146,17 +146,15 @@ package struct SourcePlan: Sendable {
         self.parent = parent.map { Parent($0) }
         self.reading = reading
         sharedIndices = Array(repeating: -1, count: self.table.count)
-        let old = parent?.table ?? EntryTable(root: EntryRecord(kind: .directory))
         let unchanged = ParentJoin.unchanged(self.table, since: parent)
-        for index in 0..<self.table.count {
-            guard let found = unchanged?[index], found >= 0 else {
-                readExtended(of: index)
-                continue
-            }
-            self.table.takeContent(of: Int(found), in: old, for: index)
-            if !isFull, self.table.kind(of: index) == .file { sharedIndices[index] = found }
+        for index in unchanged.indices where unchanged[index] < 0 { readExtended(of: index) }
+        guard let parent else { return }
+        let old = parent.table
+        for index in unchanged.indices where unchanged[index] >= 0 {
+            self.table.takeContent(of: Int(unchanged[index]), in: old, for: index)
+            if !isFull, self.table.kind(of: index) == .file { sharedIndices[index] = unchanged[index] }
         }
-        if let parent, !isFull { setApart(parent.databases, in: old) }
+        if !isFull { setApart(parent.databases, in: old) }
     }
 
     /// All that `contents` holds, with the attributes that stand in `taken`, its table. What `parent`, which lies where the
@@ -315,9 +313,9 @@ private struct ParentJoin {
     private var next = 1
 
     /// For each entry the parent's index of one that is as it was then: same size, time, change, inode and all attributes; -1 for all
-    /// others. Nil if nothing can be known.
-    static func unchanged(_ table: EntryTable, since parent: SourcePlan.ParentReading?) -> [Int32]? {
-        guard let parent, let evidence = parent.evidence else { return nil }
+    /// others, and where nothing can be known.
+    static func unchanged(_ table: EntryTable, since parent: SourcePlan.ParentReading?) -> [Int32] {
+        guard let parent, let evidence = parent.evidence else { return Array(repeating: -1, count: table.count) }
         var join = ParentJoin(table: table, parent: parent.table, evidence: evidence)
         return (0..<table.count).map { index in join.unchanged(index).map { Int32($0) } ?? -1 }
     }

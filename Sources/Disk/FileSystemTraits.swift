@@ -21,8 +21,8 @@ package struct FileSystemTraits: Sendable {
         ["ext4", "xfs", "btrfs", "f2fs", "tmpfs"].contains(name) && Self.kernelReportsErrorsOfSyncfs
     }
 
-    /// Whether each listing of a directory shows what any process has made in it before: those of this kernel alone, without a server that
-    /// others use as well, and without a cache of directories.
+    /// Whether each listing of a directory shows what any process has made in it before: those that only this kernel
+    /// changes. Whether it lends them to others, by NFS or SMB, cannot be told: who uses them from there sees late what is made here.
     package var listsConsistently: Bool {
         ["ext4", "xfs", "btrfs", "f2fs", "tmpfs", "zfs", "overlayfs", "vfat", "exfat"].contains(name)
     }

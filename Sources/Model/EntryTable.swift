@@ -24,7 +24,7 @@ package struct EntryTable: Sendable {
 
     package init(root: EntryRecord) {
         records.append(PackedRecord(root))
-        setDigest(of: 0, from: root)
+        setDigest(of: 0, to: root.digest)
     }
 
     package var count: Int { records.count }
@@ -37,7 +37,7 @@ package struct EntryTable: Sendable {
         }
         set {
             records[index] = PackedRecord(newValue).placed(as: records[index])
-            setDigest(of: index, from: newValue)
+            setDigest(of: index, to: newValue.digest)
         }
     }
 
@@ -50,20 +50,16 @@ package struct EntryTable: Sendable {
         }
         guard other.records[old].isHashed else { return }
         records[index].isHashed = true
-        if digests.isEmpty {
-            digests.reserveCapacity(records.capacity)
-            digests.append(contentsOf: repeatElement(SHA256Digest(), count: records.count))
-        }
-        digests[index] = other.digests.isEmpty ? SHA256Digest() : other.digests[old]
+        setDigest(of: index, to: other.digests.isEmpty ? SHA256Digest() : other.digests[old])
     }
 
-    private mutating func setDigest(of index: Int, from record: EntryRecord) {
+    private mutating func setDigest(of index: Int, to digest: SHA256Digest) {
         if digests.isEmpty {
-            guard record.digest != SHA256Digest() else { return }
+            guard digest != SHA256Digest() else { return }
             digests.reserveCapacity(records.capacity)
             digests.append(contentsOf: repeatElement(SHA256Digest(), count: records.count))
         }
-        digests[index] = record.digest
+        digests[index] = digest
     }
 
     package mutating func reserve(entries: Int, bytes: Int) {
@@ -100,7 +96,7 @@ package struct EntryTable: Sendable {
         }
         records.append(packed)
         if !digests.isEmpty { digests.append(SHA256Digest()) }
-        setDigest(of: records.count - 1, from: record)
+        setDigest(of: records.count - 1, to: record.digest)
         return records.count - 1
     }
 
@@ -259,13 +255,7 @@ extension EntryTable {
 
     /// Less than 0, 0 or more: whether the entry comes before, with or after entry `other` of another table.
     package func order(of index: Int, comparedTo other: Int, in table: EntryTable) -> Int {
-        withPath(of: index) { a in
-            table.withPath(of: other) { b in
-                let place = a.firstDifference(from: b)
-                if place == min(a.count, b.count) { return a.count - b.count }
-                return Int(EntryPath.orderKey(a[place])) - Int(EntryPath.orderKey(b[place]))
-            }
-        }
+        withPath(of: index) { a in table.withPath(of: other) { b in Self.order(of: a, comparedTo: b) } }
     }
 
     /// The entries for which `isKept` holds, the source itself always among them. Who keeps an entry keeps its parents.
@@ -330,10 +320,15 @@ extension EntryTable {
         return withPath(of: index) { $0.elementsEqual(bytes.prefix(length)) }
     }
 
-    /// Path order; see ``EntryPath``.
     private static func precedes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+        order(of: a, comparedTo: b) < 0
+    }
+
+    /// Path order; see ``EntryPath``.
+    @inline(__always)
+    private static func order(of a: UnsafeRawBufferPointer, comparedTo b: UnsafeRawBufferPointer) -> Int {
         let place = a.firstDifference(from: b)
-        if place == min(a.count, b.count) { return a.count < b.count }
-        return EntryPath.orderKey(a[place]) < EntryPath.orderKey(b[place])
+        if place == min(a.count, b.count) { return a.count - b.count }
+        return Int(EntryPath.orderKey(a[place])) - Int(EntryPath.orderKey(b[place]))
     }
 }

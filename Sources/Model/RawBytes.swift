@@ -24,6 +24,13 @@ extension UnsafeRawBufferPointer {
         return place
     }
 
+    /// Whether these come before `other`, byte by byte.
+    @inline(__always)
+    package func precedes(_ other: UnsafeRawBufferPointer) -> Bool {
+        let place = firstDifference(from: other)
+        return place < Swift.min(count, other.count) ? self[place] < other[place] : count < other.count
+    }
+
     @inline(__always)
     package func isEqual(to other: UnsafeRawBufferPointer) -> Bool {
         count == other.count && firstDifference(from: other) == count

@@ -12,10 +12,12 @@ struct KnownChunks: Sendable {
         guard let file = contents.table.index(of: path), contents.table.kind(of: file) == .file else { return nil }
         ids = contents.content(of: file)
         var starts: [UInt64] = [0]
-        for id in ids {
+        for (ordinal, id) in ids.enumerated() {
             guard let number = index.number(of: BlobKey(.data, id)) else { return nil }
             let length = index.place(number).contentLength
-            guard 1...Chunker.maximum ~= length else { return nil }
+            // Only the last one may be shorter than the shortest that is cut.
+            let least = ordinal == ids.count - 1 ? 1 : Chunker.minimum
+            guard least...Chunker.maximum ~= length else { return nil }
             starts.append((starts.last ?? 0) + UInt64(length))
         }
         self.starts = starts

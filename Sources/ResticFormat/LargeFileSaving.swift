@@ -9,38 +9,12 @@ import Workers
 ///
 /// Most of a large file that has changed is as it was, at the same places: a database, an image of a disk, a log. So the chunks that
 /// the parent has are looked for first, by their hashes, where they were; only between them is anything cut. Where a cut is depends on
-/// nothing but the bytes since the one before, so the chunks are the same as if all were cut.
+/// nothing but the bytes since the one before, so the chunks are the same as if all were cut, if the parent's were cut in this repository.
 final class LargeFileSaving: Sendable {
     static func isLarge(_ index: Int, in plan: SourcePlan) -> Bool { plan.table[index].size > SmallFileSaving.limit }
 
     /// Pieces of files that are in memory at once.
     private static let pieces = 3
-    /// Bytes of one: mostly several chunks.
-    private static let pieceSize = 4 << 20
-
-    /// Memory for a piece of a file, and in front of it for what is left of the piece before, which may be a chunk's beginning.
-    ///
-    /// `@unchecked Sendable`: only who has taken the piece out of `free` reads into it, and only who cuts it copies what is left in front of
-    /// it; its chunks are queued after that, and it is free again after the last of them was read. All that is told through the monitor,
-    /// whose mutex orders it.
-    private final class Piece: @unchecked Sendable {
-        private let memory = Buffer(size: Chunker.maximum + LargeFileSaving.pieceSize)
-
-        var front: UnsafeMutableRawBufferPointer {
-            UnsafeMutableRawBufferPointer(rebasing: memory.bytes[..<Chunker.maximum])
-        }
-        var back: UnsafeMutableRawBufferPointer {
-            UnsafeMutableRawBufferPointer(rebasing: memory.bytes[Chunker.maximum...])
-        }
-
-        /// `range` counts from the beginning of the back: what is in front of it has negative numbers.
-        func bytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
-            let start = Chunker.maximum
-            return UnsafeRawBufferPointer(
-                rebasing: UnsafeRawBufferPointer(memory.bytes)[start + range.lowerBound..<start + range.upperBound])
-        }
-    }
-
     private struct Chunk: Sendable {
         let piece: Int
         let range: Range<Int>
@@ -73,75 +47,6 @@ final class LargeFileSaving: Sendable {
         }
     }
 
-    /// What was read into a piece and is to be cut. Before that all workers look which of the parent's chunks are in it.
-    private struct Part: Sendable {
-        let piece: Int
-        let isEnd: Bool
-        let known: KnownChunks?
-        /// What is not cut yet, and where its first byte is in the file.
-        var range: Range<Int>
-        var start: UInt64
-        /// Numbers of the parent's chunks that may be in it, those of them that nobody looks for yet, how many were not found out about,
-        /// and which are there.
-        private(set) var probes = 0..<0
-        private(set) var untaken = 0..<0
-        private(set) var left = 0
-        private(set) var found: Set<Int> = []
-
-        init(_ piece: Int, _ range: Range<Int>, at start: UInt64, isEnd: Bool, _ known: KnownChunks?) {
-            (self.piece, self.range, self.start, self.isEnd, self.known) = (piece, range, start, isEnd, known)
-        }
-
-        /// What begins where nothing is cut yet.
-        enum Next {
-            case found(SHA256Digest, length: Int)
-            /// One of the parent's chunks began there: it was not looked for, or more must be read before.
-            case unprobed, incomplete
-            case unknown
-        }
-
-        var next: Next {
-            guard let known, let number = known.number(at: start) else { return .unknown }
-            if found.contains(number) { return .found(known.ids[number], length: known.length(of: number)) }
-            if probes.contains(number) { return .unknown }
-            if !candidates(known).isEmpty { return .unprobed }
-            return known.length(of: number) > range.count ? .incomplete : .unknown
-        }
-
-        mutating func beginProbing() {
-            guard let known else { return }
-            probes = candidates(known)
-            (untaken, left, found) = (probes, probes.count, [])
-        }
-
-        mutating func takeProbe() -> Int? { untaken.popFirst() }
-
-        mutating func finishProbe(_ number: Int, isFound: Bool) {
-            left -= 1
-            if isFound { found.insert(number) }
-        }
-
-        private func candidates(_ known: KnownChunks) -> Range<Int> {
-            known.chunks(from: start, count: range.count, isEnd: isEnd)
-        }
-
-        func range(of number: Int, _ known: KnownChunks) -> Range<Int> {
-            let begin = range.lowerBound + Int(known.starts[number] - start)
-            return begin..<begin + known.length(of: number)
-        }
-
-        /// Takes in what is left of the part before, which lies in front of it.
-        mutating func extend(by length: Int) {
-            range = range.lowerBound - length..<range.upperBound
-            start -= UInt64(length)
-        }
-
-        mutating func advance(by length: Int) {
-            range = range.lowerBound + length..<range.upperBound
-            start += UInt64(length)
-        }
-    }
-
     private final class SharedFile: Sendable {
         let file: OpenFile
 
@@ -160,7 +65,7 @@ final class LargeFileSaving: Sendable {
         var isCutting = false
         var current: Current?
         /// What was read and is to be cut, in order.
-        var parts: [Part] = []
+        var parts: [FilePart] = []
         /// IDs by ordinal, of the current attempt.
         var ids: [SHA256Digest?] = []
         /// What follows when all chunks of the current file are saved, once it is cut to its end.
@@ -181,8 +86,8 @@ final class LargeFileSaving: Sendable {
 
     private enum Work: Sendable {
         case read(piece: Int)
-        case cut(Part)
-        case probe(Int, Part)
+        case cut(FilePart)
+        case probe(Int, FilePart)
         case save(Chunk)
         case none
     }
@@ -195,9 +100,9 @@ final class LargeFileSaving: Sendable {
     private let pool: ThreadPool
     private let run: RunContext
     private let files: [Int]
-    private let pieces: [Piece]
+    private let pieces: [FilePiece]
     /// What is left of a piece, from when it is cut until the next one is. Only who cuts touches it.
-    private let rest = Piece()
+    private let rest = FileRest()
     private let hashes: PerWorker<SHA256>
     private let state: Monitor<State>
 
@@ -216,7 +121,7 @@ final class LargeFileSaving: Sendable {
             }
         }
         let count = files.isEmpty ? 0 : Self.pieces
-        pieces = (0..<count).map { _ in Piece() }
+        pieces = (0..<count).map { _ in FilePiece() }
         state = Monitor(State(free: Array(0..<count), open: Array(repeating: 0, count: count)))
     }
 
@@ -241,7 +146,7 @@ final class LargeFileSaving: Sendable {
         try run.stop.check()
         switch work {
         case .none: return false
-        case .read(let piece): try read(into: piece)
+        case .read(let piece): read(into: piece)
         case .cut(let part): cut(part, meter)
         case .probe(let number, let part): probe(number, in: part, worker)
         case .save(let chunk):
@@ -314,15 +219,15 @@ final class LargeFileSaving: Sendable {
 
     // MARK: Reading
 
-    private func read(into piece: Int) throws {
-        guard let current = try state.withLock({ $0.current }) ?? open() else {
+    private func read(into piece: Int) {
+        guard let current = state.withLock({ $0.current }) ?? open() else {
             return state.withLock { state in
                 state.free.append(piece)
                 state.isReading = false
             }
         }
         // Up to the end of a chunk, if there is one: then nothing is left of the piece.
-        let count = current.known?.bytes(from: current.position, atMost: Self.pieceSize) ?? Self.pieceSize
+        let count = current.known?.bytes(from: current.position, atMost: FilePiece.size) ?? FilePiece.size
         let room = UnsafeMutableRawBufferPointer(rebasing: pieces[piece].back[..<count])
         let read: Int
         do throws(SourceUnreadable) {
@@ -337,7 +242,7 @@ final class LargeFileSaving: Sendable {
             }
         }
         let isEnd = read < room.count
-        var part = Part(piece, 0..<read, at: current.position, isEnd: isEnd, current.known)
+        var part = FilePart(piece, 0..<read, at: current.position, isEnd: isEnd, current.known)
         state.withLock { state in
             var current = state.current ?? current
             current.position += UInt64(read)
@@ -351,40 +256,34 @@ final class LargeFileSaving: Sendable {
         }
     }
 
-    /// The next file that can be opened; nil if there is none.
-    private func open() throws -> Current? {
-        while true {
-            let number = state.withLock { state in
-                defer { state.next = min(files.count, state.next + 1) }
-                return state.next
-            }
-            guard number < files.count else { return nil }
-            let index = files[number]
-            do throws(SourceUnreadable) {
-                let file = try PlanSource(plan).open(index)
-                let known = parent.flatMap { KnownChunks($0, plan.table.path(of: index), self.index) }
-                return Current(index: index, file: SharedFile(file), known: known, before: plan.table[index])
-            } catch {
-                let unreadable = unreadable(index, error)
-                state.withLock { $0.ending = .file(unreadable) }
-                return nil
-            }
+    /// The next file; nil if there is none, or if it cannot be opened, which then is its end.
+    private func open() -> Current? {
+        let number = state.withLock { state in
+            defer { state.next = min(files.count, state.next + 1) }
+            return state.next
+        }
+        guard number < files.count else { return nil }
+        let index = files[number]
+        do throws(SourceUnreadable) {
+            let file = try PlanSource(plan).open(index)
+            let known = parent.flatMap { KnownChunks($0, plan.table.path(of: index), self.index) }
+            return Current(index: index, file: SharedFile(file), known: known, before: plan.table[index])
+        } catch {
+            let unreadable = unreadable(index, error)
+            state.withLock { $0.ending = .file(unreadable) }
+            return nil
         }
     }
 
     // MARK: Cutting
 
     /// Cuts a part into chunks: those of the parent that are in it, and new ones between them.
-    private func cut(_ begun: Part, _ meter: ProgressMeter) {
-        guard var current = state.withLock({ $0.current }) else { return }
+    private func cut(_ begun: FilePart, _ meter: ProgressMeter) {
+        guard var current = state.withLock({ $0.current }) else { preconditionFailure("a part of no file is cut") }
         var part = begun
         let piece = pieces[part.piece]
-        if current.left > 0 {
-            let front = UnsafeMutableRawBufferPointer(rebasing: piece.front[(piece.front.count - current.left)...])
-            front.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest.front[..<current.left]))
-            part.extend(by: current.left)
-            current.left = 0
-        }
+        piece.put(rest.bytes(current.left))
+        part.extend(by: current.left)
         let start = part.start
         if start == 0, plan.content(of: current.index) == .file {
             current.isDatabase = DatabaseFiles.isHeader(piece.bytes(part.range))
@@ -418,10 +317,11 @@ final class LargeFileSaving: Sendable {
         if !ids.isEmpty { current.isAsBefore = shared > 0 }
         var ending: Ending?
         if isProbing {
+            current.left = 0
             part.beginProbing()
         } else {
             current.left = part.range.count
-            rest.front.copyMemory(from: piece.bytes(part.range))
+            rest.take(piece.bytes(part.range))
             if part.isEnd { ending = finish(&current) }
         }
         state.withLock { [current, part] state in
@@ -437,8 +337,8 @@ final class LargeFileSaving: Sendable {
     }
 
     /// Looks for one of the parent's chunks where it was.
-    private func probe(_ number: Int, in part: Part, _ worker: Int) {
-        guard let known = part.known else { return }
+    private func probe(_ number: Int, in part: FilePart, _ worker: Int) {
+        guard let known = part.known else { preconditionFailure("nothing is known that could be looked for") }
         let content = pieces[part.piece].bytes(part.range(of: number, known))
         let id = hashes.with(worker) { hash in
             hash.reset()

@@ -158,7 +158,7 @@ package struct RepositoryCoder: ~Copyable {
         func compare(_ piece: UnsafeRawBufferPointer) {
             isSame = isSame && piece.count <= json.count - position
             if isSame {
-                isSame = UnsafeRawBufferPointer(rebasing: json[position..<position + piece.count]).elementsEqual(piece)
+                isSame = piece.isEqual(to: UnsafeRawBufferPointer(rebasing: json[position..<position + piece.count]))
             }
             position += piece.count
         }

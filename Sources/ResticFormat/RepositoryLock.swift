@@ -113,8 +113,8 @@ package final class RepositoryLock: Sendable {
     /// Why the lock is no use any more; nil while it is. A `BackupError`, or that the run was asked to stop before it was confirmed.
     package var failure: (any Error)? { state.withLock { $0.failure } }
 
-    /// Waits until others can be expected to see the lock, and looks whether they have made one at the same moment. Nothing may be
-    /// written before this has returned once.
+    /// Waits until others can be expected to see the lock, unless listings are consistent, and looks whether they have made one at the
+    /// same moment. Nothing may be written before this has returned once.
     package func confirm() throws {
         try turn.withLock { _ in try confirmInTurn() }
     }

@@ -97,7 +97,7 @@ struct SnapshotReading: Sendable {
             let read = try pool.map(trees.count + 1) { [last, listings] worker, number in
                 try run.stop.check()
                 if number == 0 {
-                    try loading.withLock { try $0.absorb(listings, of: last) }
+                    try loading.withLock { try $0.absorb(listings, of: last, checking: run.stop.check) }
                     return SnapshotTree.Listing?.none
                 }
                 return try coders.with(worker) { coder in

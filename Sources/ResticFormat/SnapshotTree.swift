@@ -153,8 +153,11 @@ extension SnapshotTree {
             if hasRoom, asked.insert(tree).inserted { wanted.append(tree) }
         }
 
-        /// Takes what was read of some trees.
-        mutating func absorb(_ listings: [Listing], of trees: [SHA256Digest]) throws(EntryTableError) {
+        /// Takes what was read of some trees. `check` is called for each directory, and ends it by throwing: equal trees, one in the other,
+        /// can stand for more entries than anyone wants to wait for.
+        mutating func absorb(
+            _ listings: [Listing], of trees: [SHA256Digest], checking check: () throws -> Void = {}
+        ) throws {
             let entries = listings.reduce(0) { $0 + $1.records.count }
             if entries > 0 { round = max(8, min(256, Self.entriesInRound * listings.count / entries)) }
             for (tree, listing) in zip(trees, listings) {
@@ -165,7 +168,7 @@ extension SnapshotTree {
                 top = nil
                 enter(listing, at: 0)
             }
-            try addEntries()
+            try addEntries(check)
         }
 
         private mutating func enter(_ listing: Listing, at index: Int) {
@@ -174,10 +177,11 @@ extension SnapshotTree {
         }
 
         /// Adds entries to the table until a tree is needed that was not read.
-        private mutating func addEntries() throws(EntryTableError) {
+        private mutating func addEntries(_ check: () throws -> Void) throws {
             // Kept so long: many directories may have the same tree.
             var used: Set<SHA256Digest> = []
             while let last = open.indices.last {
+                try check()
                 let (listing, parent, subtree) = (open[last].listing, open[last].index, open[last].subtree)
                 let end = subtree?.child ?? listing.records.count
                 for child in open[last].next..<end { _ = try result.add(child, of: listing, in: parent) }

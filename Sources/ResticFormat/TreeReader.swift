@@ -46,7 +46,8 @@ package struct TreeReader {
         if try scanner.nextElement() {
             let start = scanner.position
             try parser.read(&node, &scanner)
-            guard previous.isEmpty || Self.precedes(previous, node.name) else {
+            let rises = previous.withRawBytes { previous in node.name.withRawBytes { previous.precedes($0) } }
+            guard rises else {
                 throw scanner.error("names that do not rise", at: start)
             }
             previous = node.name
@@ -59,15 +60,6 @@ package struct TreeReader {
         }
         try scanner.expectEnd()
         return false
-    }
-
-    private static func precedes(_ a: [UInt8], _ b: [UInt8]) -> Bool {
-        a.withRawBytes { a in
-            b.withRawBytes { b in
-                let place = a.firstDifference(from: b)
-                return place < min(a.count, b.count) ? a[place] < b[place] : a.count < b.count
-            }
-        }
     }
 
     private mutating func findNodes() throws(JSONError) {

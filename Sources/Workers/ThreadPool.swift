@@ -69,7 +69,7 @@ package final class ThreadPool: Sendable {
     }
 
     /// Calls `body`, which computes for a while, in the place of a worker, which rests meanwhile, if there are two or more: what others wait
-    /// for must not share a core with what can be done later as well.
+    /// for should not share a core with what can be done later as well. The worker finishes what it has begun.
     package func lending<R>(_ body: () throws -> R) rethrows -> R {
         lent.withLock { $0 += 1 }
         defer { lent.withLock { $0 -= 1 } }

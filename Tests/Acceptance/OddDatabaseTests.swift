@@ -133,13 +133,19 @@ import Testing
         #expect(try held(app, "../elsewhere/two/data/app.db") == writer.committed())
     }
 
-    /// A database is known by what it holds, also where nothing is known any more of which files the last backup saw.
-    @Test func anUnchangedDatabaseIsSharedWithoutWhatWasSeen() throws {
-        let app = try Self.makeApp()
+    /// An app with a database that nobody writes to, and the backup `one` of it.
+    private static func makeSavedApp() throws -> TestApp {
+        let app = try makeApp()
         let writer = try DatabaseWriter(to: app.path + "/data/app.db", journal: "delete")
         writer.stop(SIGTERM)
         try app.shell("sleep 2.1")
         try app.done("create", "--name", "one")
+        return app
+    }
+
+    /// A database is known by what it holds, also where nothing is known any more of which files the last backup saw.
+    @Test func anUnchangedDatabaseIsSharedWithoutWhatWasSeen() throws {
+        let app = try Self.makeSavedApp()
         try app.shell("rm backups/.state/one.seen")
         try app.done("create", "--name", "two")
         let inodes = try ["one", "two"].map { name in
@@ -151,11 +157,7 @@ import Testing
 
     /// Without what the last backup knew of its databases, none is taken for unchanged.
     @Test func aBackupThatKnewNothingOfDatabases() throws {
-        let app = try Self.makeApp()
-        let writer = try DatabaseWriter(to: app.path + "/data/app.db", journal: "delete")
-        writer.stop(SIGTERM)
-        try app.shell("sleep 2.1")
-        try app.done("create", "--name", "one")
+        let app = try Self.makeSavedApp()
         // As if it had been made by a program that knows no databases.
         let script = """
             import hashlib, json, re, sys

@@ -80,4 +80,35 @@ import Testing
             }
         }
     }
+
+    /// Each of these trees holds the one below it twice: nobody lives to see them all, and whoever asks to stop need not wait.
+    @Test func treesOfTreesEndWhenAsked() throws {
+        var (listings, trees) = ([SnapshotTree.Listing](), [SHA256Digest]())
+        var below: SHA256Digest?
+        for _ in 0..<60 {
+            var nodes: [TreeNode] = []
+            for name in ["a", "b"] {
+                var node = try #require(TreeNode(name: Array(name.utf8), kind: below == nil ? .fifo : .directory))
+                node.subtree = below
+                nodes.append(node)
+            }
+            let bytes = try encoded(nodes)
+            below = SHA256.digest(of: bytes)
+            trees.append(SHA256.digest(of: bytes))
+            listings.append(
+                try bytes.withRawBytes { bytes throws(FormatError) in try SnapshotTree.Listing(bytes) })
+        }
+        var loading = SnapshotTree.Loading(EntryRecord(kind: .directory), [], try #require(below))
+        _ = loading.next()
+        let stop = StopFlag()
+        var calls = 0
+        #expect(throws: Stopped.self) {
+            try loading.absorb(listings, of: trees) {
+                calls += 1
+                if calls > 1000 { stop.stop(signal: 2) }
+                try stop.check()
+            }
+        }
+        #expect(calls == 1001)
+    }
 }
