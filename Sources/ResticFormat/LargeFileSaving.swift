@@ -25,7 +25,7 @@ final class LargeFileSaving: Sendable {
     /// The file that is being saved.
     private struct Current: Sendable {
         let index: Int
-        let file: SharedFile
+        let file: SourceFile
         /// Where the parent's chunks of the file are.
         let known: KnownChunks?
         var before: EntryRecord
@@ -47,7 +47,7 @@ final class LargeFileSaving: Sendable {
         }
     }
 
-    private final class SharedFile: Sendable {
+    private final class SourceFile: Sendable {
         let file: OpenFile
 
         init(_ file: consuming OpenFile) {
@@ -267,7 +267,7 @@ final class LargeFileSaving: Sendable {
         do throws(SourceUnreadable) {
             let file = try PlanSource(plan).open(index)
             let known = parent.flatMap { KnownChunks($0, plan.table.path(of: index), self.index) }
-            return Current(index: index, file: SharedFile(file), known: known, before: plan.table[index])
+            return Current(index: index, file: SourceFile(file), known: known, before: plan.table[index])
         } catch {
             let unreadable = unreadable(index, error)
             state.withLock { $0.ending = .file(unreadable) }
