@@ -121,7 +121,7 @@ import Testing
         let app = try makeApp()
         for format in ["folder", "zip"] { try app.done("create", "--name", format, "--format", format) }
         try app.shell("printf X | dd of=backups/folder/data/large bs=1 seek=5 conv=notrunc 2>/dev/null")
-        try app.shell("printf X | dd of=backups/zip.zip bs=1 seek=20000 conv=notrunc 2>/dev/null")
+        try app.shell("printf XXXXXXXX | dd of=backups/zip.zip bs=1 seek=20000 conv=notrunc 2>/dev/null")
         for format in ["folder", "zip"] {
             for target in ["folder", "zip"] {
                 try app.run("copy", format, "--to", target, "--name", "copy").expectError(20, "damaged")

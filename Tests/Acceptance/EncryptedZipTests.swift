@@ -333,7 +333,8 @@ import Testing
         for name in ["one", "two", "three"] { try app.done("zip", "--name", name, "--password-file", right) }
         let prune = ["prune", "--keep-last", "2", "--include-named", "--yes"]
         try app.shell(
-            "cp backups/three.zip kept; printf x | dd of=backups/three.zip bs=1 seek=100 conv=notrunc 2>/dev/null")
+            "cp backups/three.zip kept; printf xxxxxxxx | dd of=backups/three.zip bs=1 seek=100 conv=notrunc 2>/dev/null"
+        )
         let refused = try Program.run(prune + ["--app", app.path])
         refused.expectError(20, "nothing was removed")
         try app.shell("mv kept backups/three.zip")

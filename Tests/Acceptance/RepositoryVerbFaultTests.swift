@@ -147,7 +147,7 @@ private struct RepositoryVerbFaults {
     private static let repairs: [String: (damage: String, verb: [String], statuses: Set<Int32>)] = [
         "index": ("rm index/*", ["repair", "index"], [0]),
         "packs": (
-            "f=$(ls -S data/*/* | head -1); chmod u+w $f; printf x | dd of=$f bs=1 seek=20 conv=notrunc 2>/dev/null",
+            "f=$(ls -S data/*/* | head -1); chmod u+w $f; printf xxxxxxxx | dd of=$f bs=1 seek=20 conv=notrunc 2>/dev/null",
             ["repair", "packs"], [0, 20]
         ),
         "snapshots": ("rm $(ls -S data/*/* | head -1)", ["repair", "snapshots", "--forget", "--yes"], [0, 20]),
