@@ -80,6 +80,8 @@ static int stat_with(int dir, const char *path, int flags, linux_stat *result) {
     result->user = s.stx_uid;
     result->group = s.stx_gid;
     result->links = s.stx_nlink;
+    result->represented_major = s.stx_rdev_major;
+    result->represented_minor = s.stx_rdev_minor;
     result->immutable = (s.stx_attributes & STATX_ATTR_IMMUTABLE) != 0;
     result->append_only = (s.stx_attributes & STATX_ATTR_APPEND) != 0;
     result->mount_root = (s.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
@@ -290,6 +292,12 @@ int linux_link(int from_dir, const char *from, int to_dir, const char *to) {
 }
 
 int linux_symlink(const char *target, int dir, const char *path) { CHANGING(symlinkat(target, dir, path)); }
+
+int linux_mkfifo(int dir, const char *path) { CHANGING(mkfifoat(dir, path, 0600)); }
+
+int linux_mknod(int dir, const char *path, int block, unsigned int major, unsigned int minor) {
+    CHANGING(mknodat(dir, path, (block ? S_IFBLK : S_IFCHR) | 0600, makedev(major, minor)));
+}
 
 int linux_unlink(int dir, const char *path) { CHANGING(unlinkat(dir, path, 0)); }
 

@@ -22,7 +22,7 @@ struct BackupComparison {
 
     func compare(_ backup: String, with other: String?) throws -> BackupDifference {
         let before = try side(backup)
-        let after = try other.map { try side($0) } ?? live()
+        let after = try other.map { try side($0) } ?? live(as: before.contents?.format ?? .folder)
         var (l, r) = (1, 1)
         var pairs: [(Int, Int)] = []
         var changes: [BackupDifference.Change] = []
@@ -52,13 +52,13 @@ struct BackupComparison {
         return Side(name: printable(text.utf8), table: found.contents.table, contents: found.contents)
     }
 
-    /// The app, as a backup would see it now.
-    private func live() throws -> Side {
+    /// The app, as a backup of this format would see it now.
+    private func live(as format: BackupFormat) throws -> Side {
         let selection = today
         let walk = try TreeWalk(of: places.app, containers: try places.containers()) { path, kind, parent in
             selection.decision(path, kind: kind, parent: parent)
         }
-        let saved = SourceScan.saved(try SourceScan.run(walk, pool: pool, in: run))
+        let saved = SourceScan.saved(try SourceScan.run(walk, pool: pool, in: run), as: format)
         return Side(name: "the app", table: saved.table, contents: nil, unread: saved.skipped)
     }
 
@@ -109,7 +109,7 @@ struct BackupComparison {
         var compared = Compared()
         if then.kind != now.kind {
             what.append("kind")
-        } else if then.kind == .link {
+        } else if then.kind != .file && then.kind != .directory {
             if !before.table.hasSameTarget(l, as: r, of: after.table) { what.append("target") }
         } else if then.kind == .file {
             do {

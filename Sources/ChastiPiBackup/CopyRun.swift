@@ -23,10 +23,11 @@ struct CopyRun {
             let found = try open(text)
             let name = try freeName(for: found, in: target, besides: taken)
             taken.insert(name)
+            let notHeld = notHeld(found.contents)
             let backup = Backup(
                 name: name, format: request.format, origin: .ours, time: found.contents.metadata.time,
-                entries: found.contents.table.count - 1)
-            return CopiedBackup(source: text, backup: backup, bytesWritten: 0)
+                entries: found.contents.table.count - 1 - notHeld.count)
+            return CopiedBackup(source: text, backup: backup, bytesWritten: 0, notHeld: notHeld)
         }
     }
 
@@ -105,7 +106,8 @@ struct CopyRun {
             let created = try write(found, to: target)
             try prove(created.backup, in: target)
             return CopiedBackup(
-                source: text, backup: created.backup, bytesWritten: created.metadata.details?.bytesWritten ?? 0)
+                source: text, backup: created.backup, bytesWritten: created.metadata.details?.bytesWritten ?? 0,
+                notHeld: notHeld(found.contents))
         }
     }
 
@@ -122,11 +124,25 @@ struct CopyRun {
         let contents = found.contents
         var table = contents.table
         if !found.isTrusted && !request.trusts { try distrust(&table, contents) }
+        let denied = denied(contents)
         let parent = request.format == .folder ? try newest(in: target.folders) : nil
         return SourcePlan(
-            copying: contents, taking: table, skipped: contents.metadata.details?.skipped ?? [], parent: parent,
+            copying: contents, taking: table, leaving: Set(denied.map(\.index)),
+            skipped: (contents.metadata.details?.skipped ?? []) + denied.map(\.skipped), parent: parent,
             reading: run.clock.wall())
     }
+
+    /// What the format of the copy does not hold.
+    private func denied(_ contents: any BackupContents) -> [(index: Int, skipped: Skipped)] {
+        let table = contents.table
+        return (0..<table.count).compactMap { index in
+            request.format.denial(of: index, in: table).map {
+                (index, Skipped(path: table.path(of: index), reason: $0))
+            }
+        }
+    }
+
+    private func notHeld(_ contents: any BackupContents) -> [Skipped] { denied(contents).map(\.skipped) }
 
     /// A copy lies among our backups, and is trusted there: nothing that a restore would not take over may come into it.
     private func distrust(_ table: inout EntryTable, _ contents: any BackupContents) throws {

@@ -111,7 +111,7 @@ struct CreateRun: Sendable {
         var (table, skipped, uncovered) = try scan(
             TreeWalk(of: places.app, containers: try places.containers()) { path, kind, parent in
                 selection.decision(path, kind: kind, parent: parent)
-            }, selection)
+            }, selection, as: order.format)
         if selection.takesAll { table[0].flags.remove(.ancestor) }
         Self.nameOwners(in: &table)
         let items = ItemPresence(order.items, in: table)
@@ -142,11 +142,11 @@ struct CreateRun: Sendable {
 
     /// A function of its own, so that the table of all that was seen is gone when the parent's is read.
     private func scan(
-        _ walk: TreeWalk, _ selection: Selection
+        _ walk: TreeWalk, _ selection: Selection, as format: BackupFormat
     ) throws -> (table: EntryTable, skipped: [Skipped], uncovered: [Uncovered]) {
         let scan = try SourceScan.run(walk, pool: pool, in: run)
         let uncovered = try UncoveredSearch(scan.table, selection, app: places.app).run()
-        let saved = SourceScan.saved(consume scan)
+        let saved = SourceScan.saved(consume scan, as: format)
         return (saved.table, saved.skipped, uncovered)
     }
 

@@ -47,7 +47,7 @@ struct RestoreComparison {
 
     /// Whether an entry that the backup does not hold may go. The walk has left alone what must stay.
     private static func isRemovable(_ record: EntryRecord) -> Bool {
-        record.kind.isSaved && record.flags.isDisjoint(with: [.outside, .container, .mountRoot])
+        record.kind.isOrdinary && record.flags.isDisjoint(with: [.outside, .container, .mountRoot])
     }
 
     mutating func walk(stop: StopFlag) throws {
@@ -126,7 +126,8 @@ struct RestoreComparison {
             }
         case (let a, let b) where a != b:
             step(live: l, backup: r, parent: Int(now.parent))
-        case (.link, _):
+        case (let kind, _) where kind != .file:
+            // Links, fifos and devices are what their names and targets say.
             let isSame = live.hasSameTarget(l, as: r, of: scope.backup) && attributes.match(now, of: r, extended: nil)
             if isSame { unchanged += 1 } else { step(live: l, backup: r, parent: Int(now.parent)) }
         default:

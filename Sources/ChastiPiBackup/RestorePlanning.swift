@@ -13,6 +13,7 @@ struct RestorePlanning {
     let today: Selection
     let pool: ThreadPool
     let run: RunContext
+    let mayMakeDevices = ProcessIdentity.mayMakeDevices
 
     func plan() throws -> RestorePlan {
         try checkObjections()
@@ -83,7 +84,17 @@ struct RestorePlanning {
             found.contents.table, recorded: Selection(items: [], rules: Exclusions(rules)), today: today,
             skipped: Set(skipped), removesExtra: found.contents.isRecorded || request.deletesExtra,
             only: only + logs,
-            includesLogs: request.includesLogs, stop: run.stop)
+            includesLogs: request.includesLogs, denial: denial, stop: run.stop)
+    }
+
+    /// Why an entry of the kind is not made (promise 11).
+    private func denial(_ kind: EntryKind) -> String? {
+        if !BackupFormat.repository.holds(kind) { return "a \(kind.name) is not restored" }
+        guard kind.isDevice else { return nil }
+        if !found.isTrusted && !request.trusts {
+            return "a \(kind.name) comes only with --trust from a backup of unknown origin"
+        }
+        return mayMakeDevices ? nil : "a \(kind.name) takes root's rights to make"
     }
 
     static func trimmed(_ text: String) -> String {
@@ -191,7 +202,7 @@ struct RestorePlanning {
             changes.append(.init(path: step.place, action: action, entries: entries, bytes: bytes))
         }
         var directories: [EntryPath: Attributes] = [:]
-        var notKept = scope.unsupported
+        var notKept = scope.denied
         for (liveIndex, backupIndex) in comparison.directories {
             let path = live.path(of: liveIndex)
             let extended = try extended(of: path)

@@ -13,8 +13,8 @@ struct RestoreScope: Sendable {
 
     let backup: EntryTable
     private(set) var roles: [Role]
-    /// What restic saved and no restore of ours makes: fifos and devices. A line for each.
-    private(set) var unsupported: [String] = []
+    /// What this restore cannot or may not make. A line for each.
+    private(set) var denied: [String] = []
     /// The selection that the backup was made with, and today's.
     let recorded: Selection
     let today: Selection
@@ -26,9 +26,10 @@ struct RestoreScope: Sendable {
     /// - Parameters:
     ///   - only: what to bring back; everything if empty.
     ///   - includesLogs: whether `logs/` and `*.log` at the top level are brought back.
+    ///   - denial: why an entry of a kind is not made, as a clause; nil for what is.
     init(
         _ backup: EntryTable, recorded: Selection, today: Selection, skipped: Set<EntryPath>, removesExtra: Bool,
-        only: [EntryPath], includesLogs: Bool, stop: StopFlag
+        only: [EntryPath], includesLogs: Bool, denial: (EntryKind) -> String?, stop: StopFlag
     ) throws {
         self.backup = backup
         self.recorded = recorded
@@ -52,8 +53,8 @@ struct RestoreScope: Sendable {
         for index in 0..<backup.count where includesLogs || !isLog[index] {
             try stop.check()
             guard isWanted(index, only: only) else { continue }
-            guard backup[index].kind.isSaved else {
-                unsupported.append("\(backup.path(of: index)): a \(backup[index].kind.name) is not restored")
+            if let reason = denial(backup[index].kind) {
+                denied.append("\(backup.path(of: index)): \(reason)")
                 continue
             }
             select(index)
@@ -106,7 +107,7 @@ struct RestoreScope: Sendable {
         }
         // Below a directory that is only on the way nothing is ours to remove.
         let isBelowSelected = parent == .take || path.contains(UInt8(ascii: "/")) == false && roles[0] == .selected
-        guard isBelowSelected, removesExtra, kind.isSaved else { return .leave }
+        guard isBelowSelected, removesExtra, kind.isOrdinary else { return .leave }
         if backup.index(ofBytes: path) != nil { return .leave }
         let path = EntryPath(unchecked: Array(path))
         if isSkipped(path) || isExcluded(path, kind: kind) || !includesLogs && Self.isLog(path) { return .leave }
@@ -130,7 +131,7 @@ struct RestoreScope: Sendable {
         }
         if record.flags.contains(.container) { return "holds backups" }
         if record.flags.contains(.mountRoot) { return "a file system is mounted there" }
-        if !record.kind.isSaved { return "a \(record.kind.name)" }
+        if !record.kind.isOrdinary { return "a \(record.kind.name)" }
         if isSkipped(path) { return "the backup could not read it" }
         if !includesLogs && Self.isLog(path) { return "a log (--include-logs)" }
         for (selection, whose) in [(today, ""), (recorded, ", when the backup was made")] {

@@ -50,7 +50,7 @@ struct RestoreToDirectory {
             backup: planning.found.name, changes: changes, kept: [], unchanged: 0,
             exchange: ExchangePlan(steps: [], directories: [:], mounts: []),
             staged: (0..<backup.count).filter { scope.roles[$0] != .none }, scope: scope,
-            live: EntryTable(root: EntryRecord(kind: .directory)), notKept: scope.unsupported)
+            live: EntryTable(root: EntryRecord(kind: .directory)), notKept: scope.denied)
     }
 
     func apply() throws -> RestoreResult {

@@ -29,6 +29,8 @@ public struct CopiedBackup: Sendable {
     public let backup: Backup
     /// Bytes that were written.
     public let bytesWritten: UInt64
+    /// What the backup holds and the copy's format does not.
+    public let notHeld: [Skipped]
 }
 
 /// What lies in a backup directory.

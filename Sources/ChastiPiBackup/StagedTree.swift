@@ -80,10 +80,10 @@ struct StagedTree: Sendable {
         _ index: Int, _ reader: any ContentReader, in directory: Directory, _ owner: inout FileOwner?
     ) throws {
         let name = Array(contents.table.path(of: index).name)
-        if contents.table[index].kind == .link {
-            try directory.makeLink(name, to: contents.table.target(of: index))
+        if contents.table[index].kind != .file {
+            try makeNode(index, name, in: directory)
             let unset = try FileAttributes.apply(
-                attributes.attributes(of: index), toLink: name, in: directory, ownership: attributes.ownership)
+                attributes.attributes(of: index), toUnopened: name, in: directory, ownership: attributes.ownership)
             note(index, unset)
             return
         }
@@ -96,6 +96,20 @@ struct StagedTree: Sendable {
             wanted, to: file.descriptor, now: now, ownership: attributes.ownership, currentExtended: [])
         note(index, unset)
         try checkTime(index, wanted.modified, of: file)
+    }
+
+    /// Makes what has no content: a link, a fifo or a device.
+    private func makeNode(_ index: Int, _ name: [UInt8], in directory: Directory) throws {
+        let (kind, target) = (contents.table[index].kind, contents.table.target(of: index))
+        switch kind {
+        case .fifo: try directory.makeFifo(name)
+        case .characterDevice, .blockDevice:
+            guard let number = DeviceNumber(text: target) else {
+                throw DiskError(.invalid, "make the device", printable(name), because: "it has no number")
+            }
+            try directory.makeDevice(name, isBlock: kind == .blockDevice, number)
+        default: try directory.makeLink(name, to: target)
+        }
     }
 
     /// Of a file that stands in the app already, only what differs is read from the backup.

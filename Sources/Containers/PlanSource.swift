@@ -139,3 +139,29 @@ extension Skipped {
         Skipped(path: path, reason: "it changed each time it was read", isKept: true)
     }
 }
+
+/// Reads a backup of which some entries are left out, by the places of the others among themselves.
+final class PartReader: ContentReader {
+    private let reader: any ContentReader
+    private let indices: [Int]
+
+    init(_ reader: any ContentReader, of indices: [Int]) {
+        (self.reader, self.indices) = (reader, indices)
+    }
+
+    func copy(_ index: Int, to target: inout NewFile) throws { try reader.copy(indices[index], to: &target) }
+
+    func copy(_ index: Int, to target: inout NewFile, reusing old: borrowing OpenFile) throws {
+        try reader.copy(indices[index], to: &target, reusing: old)
+    }
+
+    func isSame(_ index: Int, as file: borrowing OpenFile) throws -> Bool? {
+        try reader.isSame(indices[index], as: file)
+    }
+
+    func read(_ index: Int, _ each: (UnsafeRawBufferPointer) throws -> Void) throws {
+        try reader.read(indices[index], each)
+    }
+
+    func head(of index: Int, count: Int) throws -> [UInt8] { try reader.head(of: indices[index], count: count) }
+}

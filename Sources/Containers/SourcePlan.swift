@@ -58,7 +58,7 @@ package struct SourcePlan: Sendable {
         case shared(Int)
         /// From a file that was made for this backup, such as a consistent copy of a database. The format may move it away.
         case prepared(PreparedFile)
-        /// From the backup that is copied: the entry with the same index there.
+        /// From the backup that is copied, by the reader that ``makeStoredReader(stop:)`` gives.
         case stored
     }
 
@@ -100,6 +100,8 @@ package struct SourcePlan: Sendable {
     /// Index into the parent's table by entry; -1 for what must be read.
     private var sharedIndices: [Int32]
     private var prepared: [Int: PreparedFile] = [:]
+    /// Which entries of the backup that is copied these are; nil if they are all.
+    private let storedIndices: [Int]?
     /// Entries that the parent holds and that may be databases, by index: what was recorded of them there.
     package private(set) var parentDatabases: [Int: ParentEntry] = [:]
     package var skipped: [Skipped]
@@ -124,7 +126,9 @@ package struct SourcePlan: Sendable {
     /// A reader for one thread, if entries come from a backup.
     package func makeStoredReader(stop: StopFlag) -> sending (any ContentReader)? {
         guard case .backup(let contents) = source else { return nil }
-        return contents.makeReader(stop: stop)
+        let reader = contents.makeReader(stop: stop)
+        guard let storedIndices else { return reader }
+        return PartReader(reader, of: storedIndices)
     }
 
     /// Whether the entry's bytes are written anew, wherever they come from.
@@ -140,6 +144,7 @@ package struct SourcePlan: Sendable {
         reading: Timestamp
     ) {
         self.source = .app(source)
+        storedIndices = nil
         self.table = EntryTable(root: EntryRecord(kind: .directory))
         swap(&self.table, &table)
         self.skipped = skipped
@@ -157,14 +162,20 @@ package struct SourcePlan: Sendable {
         if !isFull { setApart(parent.databases, in: old) }
     }
 
-    /// All that `contents` holds, with the attributes that stand in `taken`, its table. What `parent`, which lies where the
-    /// copy will, holds with the same attributes and the same hash is shared with it.
+    /// What `contents` holds but for the entries `left` and what is below them, with the attributes that stand in `taken`, its table.
+    /// What `parent`, which lies where the copy will, holds with the same attributes and the same hash is shared with it.
     package init(
-        copying contents: any BackupContents, taking taken: EntryTable, skipped: [Skipped], parent: ParentReading?,
-        reading: Timestamp
+        copying contents: any BackupContents, taking taken: EntryTable, leaving left: Set<Int>, skipped: [Skipped],
+        parent: ParentReading?, reading: Timestamp
     ) {
         source = .backup(contents)
-        table = taken
+        if left.isEmpty {
+            (table, storedIndices) = (taken, nil)
+        } else {
+            var isTaken = [Bool](repeating: true, count: taken.count)
+            for index in 1..<taken.count { isTaken[index] = isTaken[Int(taken[index].parent)] && !left.contains(index) }
+            (table, storedIndices) = (taken.filtered { isTaken[$0] }, isTaken.indices.filter { isTaken[$0] })
+        }
         self.skipped = skipped
         self.parent = parent.map { Parent($0) }
         self.reading = reading

@@ -30,8 +30,11 @@ package enum SourceScan {
         return Result(table: try walk.table(), problems: problems)
     }
 
-    /// The saved entries of a scan: without what was left outside, and without what backups do not hold, which is named.
-    package static func saved(_ scan: consuming Result) -> (table: EntryTable, skipped: [Skipped]) {
+    /// The saved entries of a scan: without what was left outside, and without what backups of the format do not hold, which is
+    /// named.
+    package static func saved(
+        _ scan: consuming Result, as format: BackupFormat
+    ) -> (table: EntryTable, skipped: [Skipped]) {
         var skipped = scan.problems.map { Skipped(path: $0.path, reason: $0.reason) }
         var keep = [Bool](repeating: true, count: scan.table.count)
         for index in 1..<max(1, scan.table.count) {
@@ -40,18 +43,22 @@ package enum SourceScan {
                 keep[index] = false
                 continue
             }
-            if !record.kind.isSaved {
-                skipped.append(
-                    Skipped(path: scan.table.path(of: index), reason: "a \(record.kind.name) is not saved"))
-                keep[index] = false
-            } else if record.parent == 0, Manifest.isReserved(scan.table.path(of: index)) {
-                skipped.append(
-                    Skipped(
-                        path: scan.table.path(of: index), reason: "backups have a file of their own under this name"))
+            if let reason = format.denial(of: index, in: scan.table) {
+                skipped.append(Skipped(path: scan.table.path(of: index), reason: reason))
                 keep[index] = false
             }
         }
         if keep.contains(false) { scan.table.keep { keep[$0] } }
         return (scan.table, skipped.sorted { $0.path < $1.path })
+    }
+}
+
+extension BackupFormat {
+    /// Why backups of this format cannot hold an entry, as a clause; nil if they can.
+    package func denial(of index: Int, in table: EntryTable) -> String? {
+        let record = table[index]
+        if !holds(record.kind) { return "a \(record.kind.name) is not saved" }
+        guard self != .repository, record.parent == 0, Manifest.isReserved(table.path(of: index)) else { return nil }
+        return "backups have a file of their own under this name"
     }
 }

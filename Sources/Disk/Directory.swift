@@ -148,6 +148,19 @@ package final class Directory: Sendable {
         try check(result, "make the link", printable(name))
     }
 
+    /// Makes a fifo, for its owner alone.
+    package func makeFifo(_ name: some Collection<UInt8>) throws(DiskError) {
+        try check(withCString(name) { linux_mkfifo(descriptor, $0) }, "make the fifo", printable(name))
+    }
+
+    /// Makes a device node, for its owner alone. Takes root's rights.
+    package func makeDevice(
+        _ name: some Collection<UInt8>, isBlock: Bool, _ number: DeviceNumber
+    ) throws(DiskError) {
+        let result = withCString(name) { linux_mknod(descriptor, $0, isBlock ? 1 : 0, number.major, number.minor) }
+        try check(result, "make the device", printable(name))
+    }
+
     /// Gives the file `name` of this directory a second name in `other`.
     package func link(
         _ name: some Collection<UInt8>, to other: Directory, as newName: some Collection<UInt8>
@@ -317,12 +330,21 @@ extension Directory {
     }
 }
 
-// What a directory without permissions for its owner needs.
+// What cannot be opened for reading: a directory without permissions for its owner, or a node, whose driver or other end would notice.
 extension Directory {
     /// Sets the mode of the directory `name`, also of one that we could not open otherwise.
     package func setMode(_ mode: UInt16, of name: some Collection<UInt8>) throws(DiskError) {
+        try setMode(mode, of: name, opening: linux_O_DIRECTORY)
+    }
+
+    /// Sets the mode of the fifo or device `name`, which is not opened.
+    func setMode(_ mode: UInt16, ofNode name: some Collection<UInt8>) throws(DiskError) {
+        try setMode(mode, of: name, opening: 0)
+    }
+
+    private func setMode(_ mode: UInt16, of name: some Collection<UInt8>, opening flags: Int32) throws(DiskError) {
         let path = try check(
-            withCString(name) { linux_open(descriptor, $0, linux_O_PATH | linux_O_NOFOLLOW | linux_O_DIRECTORY) },
+            withCString(name) { linux_open(descriptor, $0, linux_O_PATH | linux_O_NOFOLLOW | flags) },
             "open", printable(name))
         defer { linux_close(path) }
         // A descriptor made with O_PATH takes no fchmod; the path that stands for it does.

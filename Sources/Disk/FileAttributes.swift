@@ -93,14 +93,17 @@ package enum FileAttributes {
         return unset
     }
 
-    /// Sets owner, extended attributes and time of the link `name`; a link has no mode.
+    /// Sets owner, extended attributes, mode and time of the link, fifo or device `name`, which is not opened; a link has no mode.
     package static func apply(
-        _ wanted: Attributes, toLink name: some Collection<UInt8>, in directory: Directory, ownership: Ownership
+        _ wanted: Attributes, toUnopened name: some Collection<UInt8>, in directory: Directory, ownership: Ownership
     ) throws(DiskError) -> [String] {
         var unset: [String] = []
         let named = ownership.owner(for: wanted)
-        if let current = try directory.status(of: name)?.owner, current != named {
-            let owner = ownership.attainable(named, from: current)
+        guard let status = try directory.status(of: name) else {
+            throw DiskError("read the attributes of", printable(name), number: ENOENT)
+        }
+        let (current, owner) = (status.owner, ownership.attainable(named, from: status.owner))
+        if current != named {
             if owner != current {
                 let result = withCString(name) { linux_chown_at(directory.descriptor, $0, owner.user, owner.group) }
                 try tolerate(result, "owner \(named.user):\(named.group)", "set the owner of", &unset)
@@ -116,6 +119,11 @@ package enum FileAttributes {
                 }
             }
             try tolerate(result, printable(attribute.name), "set an attribute of", &unset)
+        }
+        if status.kind != .link {
+            let mode = ownership.attainableMode(wanted.mode, for: named, belongingTo: owner)
+            if mode != wanted.mode { unset.append("set-id bits of mode \(String(wanted.mode, radix: 8))") }
+            try directory.setMode(mode, ofNode: name)
         }
         let time = wanted.modified
         let result = withCString(name) {

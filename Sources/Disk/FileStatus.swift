@@ -44,6 +44,8 @@ package struct FileStatus: Sendable {
     package var inode: UInt64 { raw.inode }
     package var mount: UInt64 { raw.mount }
     package var links: UInt32 { raw.links }
+    /// Of a device: which one.
+    package var deviceNumber: DeviceNumber { DeviceNumber(major: raw.represented_major, minor: raw.represented_minor) }
     package var isImmutable: Bool { raw.immutable != 0 || raw.append_only != 0 }
 
     package func attributes(with extended: [ExtendedAttribute]) -> Attributes {

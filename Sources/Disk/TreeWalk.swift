@@ -172,6 +172,7 @@ package struct TreeWalk: Sendable {
                 if record.device != node.device || status.mount != node.mount { record.flags.insert(.mountRoot) }
                 if record.kind == .directory { listing.mounts[kept.count] = status.mount }
                 if record.kind == .link { listing.targets[kept.count] = try directory.target(ofLink: name) }
+                if record.kind.isDevice { listing.targets[kept.count] = status.deviceNumber.text }
                 child.record = PackedRecord(record)
                 kept.append(child)
             } catch {

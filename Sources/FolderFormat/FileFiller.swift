@@ -188,7 +188,7 @@ final class FileFiller: Sendable {
             return entry
         }
         let unset = try FileAttributes.apply(
-            plan.table.attributes(of: index), toLink: name, in: target, ownership: ownership)
+            plan.table.attributes(of: index), toUnopened: name, in: target, ownership: ownership)
         if !unset.isEmpty, let status = try target.status(of: name) {
             entry.held = .init(
                 user: status.user, group: status.group, mode: plan.table[index].mode,

@@ -2,10 +2,12 @@
 public enum EntryKind: UInt8, Sendable, Codable {
     case file, directory, link, fifo, socket, characterDevice, blockDevice
 
-    /// Whether backups hold entries of this kind. Fifos, sockets and devices are reported, not saved.
-    public var isSaved: Bool {
+    /// Whether it is a file, directory or link: what every format holds, and a restore may remove (promise 10).
+    public var isOrdinary: Bool {
         self == .file || self == .directory || self == .link
     }
+
+    public var isDevice: Bool { self == .characterDevice || self == .blockDevice }
 
     /// For messages: `file`, `directory`, `symbolic link`, …
     public var name: String {

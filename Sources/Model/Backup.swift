@@ -8,6 +8,14 @@ public enum BackupFormat: String, Sendable, CaseIterable {
     /// Those that lie in a backup directory.
     package static let local: [BackupFormat] = [.folder, .zip]
 
+    /// Whether backups of this format hold entries of the kind; others are named instead. Nothing of a socket could be kept.
+    package func holds(_ kind: EntryKind) -> Bool {
+        switch self {
+        case .folder, .zip: kind.isOrdinary
+        case .repository: kind != .socket
+        }
+    }
+
     /// What a backup is called in its backup directory, or in what is known beside its backups.
     package func fileName(of name: BackupName) -> String {
         switch self {

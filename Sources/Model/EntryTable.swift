@@ -170,7 +170,7 @@ extension EntryTable {
         }
     }
 
-    /// Where a symbolic link points.
+    /// Where a symbolic link points; of a device, the text of its ``DeviceNumber``; else nothing.
     package func target(of index: Int) -> [UInt8] {
         let record = records[index]
         let start = Int(record.pathStart) + Int(record.pathLength)

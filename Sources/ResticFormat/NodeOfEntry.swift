@@ -2,8 +2,6 @@ import Model
 
 extension TreeNode {
     /// The node of an entry of a source, as restic makes it: with the time of change as that of access, and times in local time.
-    /// Nil for devices, whose numbers the table does not have.
-    ///
     /// `content` and `subtree` are the caller's to add. Extended attributes stand in the order in which the file system lists them.
     ///
     /// `offset`: seconds that local time is east of UTC at a moment.
@@ -20,7 +18,8 @@ extension TreeNode {
         case .link: kind = .link
         case .fifo: kind = .fifo
         case .socket: kind = .socket
-        case .characterDevice, .blockDevice: return nil
+        case .characterDevice: kind = .characterDevice
+        case .blockDevice: kind = .blockDevice
         }
         self.init(name: table.withName(of: index) { Array($0) }, kind: kind)
         mode = Self.mode(kind, permissions: record.mode)
@@ -32,7 +31,11 @@ extension TreeNode {
         groupName = Array((table.groupNames[group] ?? "").utf8)
         (inode, device) = (record.inode, record.device)
         if kind == .file { size = record.size }
-        if kind == .file || kind == .link { links = UInt64(record.links) }
+        if record.kind.isDevice {
+            represented = DeviceNumber(text: table.target(of: index))?.packed ?? 0
+        }
+        // Restic counts the names of all but directories and fifos.
+        if kind != .directory && kind != .fifo { links = UInt64(record.links) }
         if record.inode == 0, record.linkGroup != 0 {
             // What other backups say of hard links: names of one file have one number.
             (inode, links) = (UInt64(record.linkGroup), max(2, links))

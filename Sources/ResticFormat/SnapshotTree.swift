@@ -61,6 +61,7 @@ extension SnapshotTree {
             }
             if let subtree = node.subtree { subtrees.append((number, subtree)) }
             if node.kind == .link { targets[number] = node.target }
+            if record.kind.isDevice { targets[number] = DeviceNumber(packed: node.represented).text }
             if !node.extended.isEmpty {
                 extended[number] = node.extended.ranked()
             }

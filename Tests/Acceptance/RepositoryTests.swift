@@ -121,19 +121,6 @@ import Testing
         #expect(try kept.done("show", "latest").output.hasPrefix("chastipi_backup_20200101_000000: "))
     }
 
-    /// Fifos and devices are restic's alone: whoever restores them is told that they are missing.
-    @Test func whatIsNotRestoredIsNamed() throws {
-        let kept = try RepositoryApp()
-        try kept.app.shell("mkfifo data/fifo")
-        try kept.restic("backup", kept.app.path + "/data")
-        try kept.app.shell("rm data/fifo; echo changed > data/deep/one")
-        let inPlace = try kept.run("restore", "latest", "--skip-safety-backup")
-        #expect(inPlace.status == 3 && inPlace.errors.contains("data/fifo: a fifo is not restored"), "\(inPlace)")
-        #expect(try kept.app.tree.read("data/deep/one") == "one")
-        let beside = try kept.run("restore", "latest", "--to", kept.home.path + "/to")
-        #expect(beside.status == 3 && beside.errors.contains("data/fifo: a fifo is not restored"), "\(beside)")
-    }
-
     /// On a medium that is only read everything can be read, and nothing is said of locks.
     @Test(.enabled(if: Needs.isRoot, Needs.isRootText)) func aReadOnlyRepositoryIsRead() throws {
         let kept = try RepositoryApp(isCheap: true)

@@ -58,9 +58,10 @@ private struct RepositoryVerbFaults {
         }
     }
 
-    /// Two backups of an app.
-    private func start() throws -> RepositoryApp {
+    /// Two backups of an app. `nodes`: with a fifo and, where we may make one, a device.
+    private func start(nodes: Bool = false) throws -> RepositoryApp {
         let kept = try RepositoryApp(isCheap: true)
+        if nodes { try kept.app.shell("mkfifo data/fifo; test $(id -u) != 0 || mknod data/null c 1 3") }
         try kept.done("create", "--name", "one")
         try kept.app.tree.write("data/deep/one", "changed")
         try kept.app.tree.write("data/new/two", "new")
@@ -237,8 +238,8 @@ private struct RepositoryVerbFaults {
     }
 
     func ofARestore() throws {
-        let start = try start()
-        try start.app.tree.write("data/later", "later")
+        let start = try start(nodes: true)
+        try start.app.shell("rm -f data/null; rm data/fifo; echo later > data/fifo")
         let old = try start.app.snapshot()
         let pristine = try start.app.tree.copied()
         let count = try start.copied().countCalls("restore", "one", "--skip-safety-backup")

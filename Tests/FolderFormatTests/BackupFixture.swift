@@ -32,7 +32,7 @@ final class BackupFixture {
         let reading = run.clock.wall()
         let walk = try TreeWalk(of: source.directory, containers: []) { _, _, _ in .take }
         let scan = try SourceScan.run(walk, pool: pool, in: run)
-        var (table, skipped) = SourceScan.saved(scan)
+        var (table, skipped) = SourceScan.saved(scan, as: .folder)
         table[0].flags.remove(.ancestor)
         table.userNames[0] = "root"
         table.groupNames[0] = "root"
@@ -156,7 +156,7 @@ final class BackupFixture {
         let attributes = contents.table.attributes(of: index)
         if contents.table[index].kind == .link {
             try to.makeLink(name, to: contents.table.target(of: index))
-            _ = try FileAttributes.apply(attributes, toLink: name, in: to, ownership: .byNumber())
+            _ = try FileAttributes.apply(attributes, toUnopened: name, in: to, ownership: .byNumber())
             return
         }
         var file = try NewFile(name, in: to)

@@ -1,4 +1,4 @@
-import Glibc
+import Disk
 import Model
 import ResticFormat
 import Storage
@@ -121,13 +121,10 @@ struct OddTree {
         }
         let special = try tree.directory.directory(at: entry("special"))
         // Only root may, and not in every container.
-        _ = mknodat(special.descriptor, "character", S_IFCHR | 0o600, makedev(1, 3))
-        _ = mknodat(special.descriptor, "block", S_IFBLK | 0o640, makedev(7, 300))
+        guard ProcessIdentity.mayMakeDevices else { return }
+        try special.makeDevice("character".utf8, isBlock: false, DeviceNumber(major: 1, minor: 3))
+        try special.makeDevice("block".utf8, isBlock: true, DeviceNumber(major: 7, minor: 300))
     }
-}
-
-private func makedev(_ major: UInt64, _ minor: UInt64) -> dev_t {
-    dev_t(minor & 0xff | (major & 0xfff) << 8 | (minor & ~0xff) << 12)
 }
 
 extension BlobIndex {

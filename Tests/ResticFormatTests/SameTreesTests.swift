@@ -80,6 +80,12 @@ import Workers
         try tree.writeSparse(entry("sparse"), head: [1], hole: 2 << 20, tail: [])
         try tree.makeLink(entry("link"), to: Array("some <where> ä\n".utf8))
         try tree.makeFifo(entry("fifo"))
+        // Only root may, and not in every container.
+        if ProcessIdentity.mayMakeDevices {
+            let number = DeviceNumber(major: 7, minor: 300)
+            try tree.directory.makeDevice("block".utf8, isBlock: true, number)
+            try tree.directory.makeDevice("character".utf8, isBlock: false, number)
+        }
         for (number, mode) in ([0, 0o4755, 0o2711, 0o1600] as [UInt16]).enumerated() {
             try tree.write("mode \(number)", "x")
             try tree.change(entry("mode \(number)")) {

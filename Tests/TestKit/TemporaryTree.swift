@@ -118,7 +118,7 @@ extension TemporaryTree {
         let unset: [String]
         if let status = try status(path), status.kind == .link {
             unset = try FileAttributes.apply(
-                attributes, toLink: path.name, in: try parent(of: path), ownership: .byNumber())
+                attributes, toUnopened: path.name, in: try parent(of: path), ownership: .byNumber())
         } else if try status(path)?.kind == .directory {
             let opened = try directory.directory(at: path)
             unset = try FileAttributes.apply(

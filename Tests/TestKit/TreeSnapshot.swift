@@ -45,7 +45,8 @@ package struct TreeSnapshot: Equatable, Sendable {
                             firstNames[status.identity] = child
                         }
                     }
-                default: break
+                case .characterDevice, .blockDevice: entries[child]?.target = status.deviceNumber.text
+                case .fifo, .socket: break
                 }
             }
         }

@@ -10,6 +10,7 @@ typedef struct {
     long long modified_seconds, changed_seconds;
     unsigned int modified_nanoseconds, changed_nanoseconds;
     unsigned int mode, user, group, links; // mode with the type bits
+    unsigned int represented_major, represented_minor; // of a device node
     int immutable, append_only, mount_root;
 } linux_stat;
 
@@ -86,6 +87,8 @@ int linux_rename_noreplace(int from_dir, const char *from, int to_dir, const cha
 int linux_rename_exchange(int a_dir, const char *a, int b_dir, const char *b);
 int linux_link(int from_dir, const char *from, int to_dir, const char *to);
 int linux_symlink(const char *target, int dir, const char *path);
+int linux_mkfifo(int dir, const char *path);                                               // with mode 0600
+int linux_mknod(int dir, const char *path, int block, unsigned int major, unsigned int minor); // likewise
 int linux_unlink(int dir, const char *path);
 int linux_rmdir(int dir, const char *path);
 int linux_chmod(int fd, unsigned int mode);

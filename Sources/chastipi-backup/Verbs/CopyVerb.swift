@@ -59,6 +59,7 @@ struct CopyVerb: Verb {
                                 .object([
                                     ("source", .string($0.source)), ("backup", $0.backup.json),
                                     ("bytes_written", .unsigned($0.bytesWritten)),
+                                    ("not_held", .array($0.notHeld.map { .object(JSONOutput.skipped($0)) })),
                                 ])
                             })
                     ),
@@ -70,7 +71,11 @@ struct CopyVerb: Verb {
                         "\(verb) \(printable(copy.source.utf8)) to the \(format.rawValue) \(copy.backup.name)\(written)"
                 }
             })
-        return ExitStatus.done
+        let left = copies.flatMap(\.notHeld)
+        session.insist(
+            abbreviated(
+                left.map { "skipped: \($0.path): \($0.reason)" }, most: 50, verbose: session.options.verbose))
+        return left.isEmpty ? ExitStatus.done : ExitStatus.incomplete
     }
 }
 
