@@ -32,18 +32,21 @@ extension RepositoryManager {
         }
     }
 
-    /// Adds a password: the one in the file at `path`, or one that is asked for. Returns the new key's ID.
-    public func addKey(passwordFile path: String?) throws -> String {
-        // Opened before it is asked for another: whoever has not the first password need not type a second one.
-        let new = try newPassword(path)
-        return try locked(.shared, for: "key add") { try $0.addKey(new, .own, now: run.now()).hex }
+    /// Adds a password: the one in the file at `path`, or one that is asked for, or, if `generates`, one that nobody can guess, which
+    /// goes to a new file at `path`. Returns the new key's ID.
+    public func addKey(passwordFile path: String?, generates: Bool = false) throws -> String {
+        try withNewPassword(path, generates: generates) { new in
+            try locked(.shared, for: "key add") { try $0.addKey(new, .own, now: run.now()).hex }
+        }
     }
 
     /// Replaces the password that opens the repository for this run. Returns the IDs of the key that goes and of the new one.
-    public func changePassword(passwordFile path: String?) throws -> (old: String, new: String) {
-        let new = try newPassword(path)
-        return try locked(.exclusive, for: "key passwd") { repository in
-            (repository.keyID.hex, try repository.changePassword(to: new, .own, now: run.now()).hex)
+    public func changePassword(passwordFile path: String?, generates: Bool = false) throws -> (old: String, new: String)
+    {
+        try withNewPassword(path, generates: generates) { new in
+            try locked(.exclusive, for: "key passwd") { repository in
+                (repository.keyID.hex, try repository.changePassword(to: new, .own, now: run.now()).hex)
+            }
         }
     }
 
@@ -52,8 +55,34 @@ extension RepositoryManager {
         try locked(.exclusive, for: "key remove") { try $0.removeKey(prefix).hex }
     }
 
+    private func withNewPassword<R>(
+        _ path: String?, generates: Bool, _ body: (Password) throws -> R
+    ) throws -> R {
+        guard generates else { return try body(newPassword(path)) }
+        guard let path else {
+            throw BackupError(
+                .usage, "a generated password must be kept somewhere",
+                advice: "Name a new file for it with --new-password-file")
+        }
+        let file = try SecretFile(path: path, what: "the password file")
+        let generated = try PasswordText.random()
+        try BackupManager.reporting {
+            _ = try opening.open()
+            // Before the key: none is ever there whose password nobody has.
+            try file.create(Array("\(generated.text)\n".utf8))
+        }
+        do {
+            return try body(generated.password)
+        } catch {
+            // The error may have come after the key.
+            if !opening.mayOpen(with: generated.password) { try file.remove() }
+            throw error
+        }
+    }
+
     private func newPassword(_ path: String?) throws -> Password {
         try BackupManager.reporting {
+            // Opened before it is asked for another: whoever has not the first password need not type a second one.
             _ = try opening.open()
             if let path { return try RepositoryPasswordSearch(place: place, run: run).read(.file(path)) }
             if let typed = try run.repositoryPasswords.ask(.new) { return typed }

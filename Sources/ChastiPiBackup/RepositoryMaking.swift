@@ -197,10 +197,8 @@ private struct NewRepositoryPassword {
         let search = RepositoryPasswordSearch(place: place, run: run)
         origin = try search.origin()
         guard !request.generatesPassword else {
-            let text = PasswordText.random()
-            guard let password = Password(text.utf8) else { throw FormatError("no password was made") }
-            self.text = text
-            self.password = password
+            let generated = try PasswordText.random()
+            (text, password) = (generated.text, generated.password)
             newFile = try Self.file(origin, request)
             return
         }
@@ -248,12 +246,14 @@ extension PasswordText {
     private static let groupSize = 4
 
     /// 140 bits of the kernel's, in groups that can be read out.
-    static func random() -> String {
+    static func random() throws -> (text: String, password: Password) {
         let bytes = SecureRandom.bytes(groups * groupSize)
         let parts = (0..<groups).map { group in
             let part = bytes[group * groupSize..<(group + 1) * groupSize]
             return String(decoding: part.map { letters[Int($0) % letters.count] }, as: UTF8.self)
         }
-        return parts.joined(separator: "-")
+        let text = parts.joined(separator: "-")
+        guard let password = Password(text.utf8) else { throw FormatError("no password was made") }
+        return (text, password)
     }
 }

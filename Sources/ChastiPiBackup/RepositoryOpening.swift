@@ -57,6 +57,16 @@ final class RepositoryOpening: Sendable {
         }
     }
 
+    /// False only if it is certain that the password does not open it now.
+    func mayOpen(with password: Password) -> Bool {
+        do {
+            _ = try Repository(try backend(), password)
+            return true
+        } catch {
+            return (error as? BackupError)?.code != .wrongPassword
+        }
+    }
+
     private func find() throws -> Repository {
         let backend = try backend()
         let search = RepositoryPasswordSearch(place: place, run: run)

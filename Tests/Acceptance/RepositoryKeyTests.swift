@@ -40,6 +40,30 @@ import Testing
         try home.run(["key", "list"]).expectError(12)
     }
 
+    @Test(arguments: ["add", "passwd"]) func aPasswordIsGenerated(verb: String) throws {
+        let file = home.tree.path + "/generated"
+        let made = try home.done("key", verb, "--generate-password", "--new-password-file", file)
+        #expect(made.output.hasSuffix("its password is in \(file)\n"), "\(made)")
+        let text = try home.tree.read("generated")
+        #expect(text.wholeMatch(of: /([0-9a-z]{4}-){6}[0-9a-z]{4}\n/) != nil, "\(text.count)")
+        #expect(try ToolRun.run("stat", ["-c", "%a", file]).output == Array("600\n".utf8))
+        #expect(!made.output.contains(text.dropLast()) && !made.errors.contains(text.dropLast()))
+        #expect(try home.restic(["snapshots"], passwordFile: file).status == 0)
+        #expect(try (home.restic(["snapshots"]).status == 0) == (verb == "add"))
+        let environment = ["RESTIC_PASSWORD_FILE": file]
+        try home.run(
+            ["key", verb, "--generate-password", "--new-password-file", file], environment: environment
+        ).expectError(1, "exists already", "name another")
+        try home.run(["key", verb, "--generate-password"], environment: environment)
+            .expectError(2, "must be kept somewhere", "--new-password-file")
+        #expect(try home.tree.read("generated") == text)
+        try home.run(
+            ["key", verb, "--generate-password", "--new-password-file", file + "2"],
+            environment: ["RESTIC_PASSWORD": "wrong"]
+        ).expectError(12)
+        #expect(try ToolRun.run("ls", [file + "2"]).status != 0)
+    }
+
     @Test func resticsKeysAreOurs() throws {
         try home.resticDone("key", "add", "--new-password-file", second)
         #expect(try home.run(["key", "list"], environment: ["RESTIC_PASSWORD_FILE": second]).status == 0)

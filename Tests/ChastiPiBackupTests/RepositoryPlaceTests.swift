@@ -165,8 +165,8 @@ import Testing
         #expect(PasswordText.trimmed([0x20, 0xff, 0xa0, 0x20]) == [0xff, 0xa0])
     }
 
-    @Test func madePasswordsDiffer() {
-        let made = Set((0..<100).map { _ in PasswordText.random() })
+    @Test func madePasswordsDiffer() throws {
+        let made = Set(try (0..<100).map { _ in try PasswordText.random().text })
         #expect(made.count == 100)
         for text in made {
             #expect(text.split(separator: "-").map(\.count) == [4, 4, 4, 4, 4, 4, 4])

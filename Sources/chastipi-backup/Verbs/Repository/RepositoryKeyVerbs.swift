@@ -55,6 +55,20 @@ struct RepositoryKeyListVerb: RepositoryVerb {
 struct NewPasswordOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The file with the new password (else it is asked for).", valueName: "file"))
     var newPasswordFile: String?
+
+    @Flag(help: "Make a password that nobody can guess; it goes to a new --new-password-file.")
+    var generatePassword = false
+
+    /// Where a generated password is, for people.
+    var place: [String] {
+        guard generatePassword, let newPasswordFile else { return [] }
+        return ["its password is in \(printable(newPasswordFile.utf8))"]
+    }
+
+    /// The same for programs.
+    var members: [(String, JSONOutput)] {
+        [("password_file", newPasswordFile.map { .string($0) } ?? .null)]
+    }
 }
 
 struct RepositoryKeyAddVerb: RepositoryVerb {
@@ -66,9 +80,11 @@ struct RepositoryKeyAddVerb: RepositoryVerb {
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
-        let id = try session.repository().addKey(passwordFile: new.newPasswordFile)
+        let id = try session.repository().addKey(
+            passwordFile: new.newPasswordFile, generates: new.generatePassword)
         session.print(
-            .command(Self.fullName, [("id", .string(id))]), text: { ["added the key \(id.prefix(8))"] })
+            .command(Self.fullName, [("id", .string(id))] + new.members),
+            text: { ["added the key \(id.prefix(8))"] + new.place })
         return ExitStatus.done
     }
 }
@@ -101,10 +117,13 @@ struct RepositoryKeyPasswdVerb: RepositoryVerb {
 
     func run(in session: Session) throws -> Int32 {
         let manager = try session.repository()
-        let (old, key) = try manager.changePassword(passwordFile: new.newPasswordFile)
+        let (old, key) = try manager.changePassword(
+            passwordFile: new.newPasswordFile, generates: new.generatePassword)
         session.print(
-            .command(Self.fullName, [("id", .string(key)), ("removed", .string(old))]),
-            text: { ["changed the password: the key \(key.prefix(8)) is in the place of \(old.prefix(8))"] })
+            .command(Self.fullName, [("id", .string(key)), ("removed", .string(old))] + new.members),
+            text: {
+                ["changed the password: the key \(key.prefix(8)) is in the place of \(old.prefix(8))"] + new.place
+            })
         session.tell(["files, commands and emergency kits with the old password are out of date now"])
         return ExitStatus.done
     }
