@@ -29,7 +29,7 @@ public struct BackupManager: Sendable {
     ///   - backupDirectory: where its backups are; by default `backups` in the app.
     ///   - configurationFile: by default `backup.yaml` in the backup directory, if it is there.
     ///   - repository: the repository to work on instead of the backup directory: a path, or a name of the configuration. By
-    ///     default none, or the only configured one where the configured format is `repository`.
+    ///     default none, or the usual one of the configuration where the configured format is `repository`.
     ///   - patience: for how many seconds a repository's lock that somebody else holds is tried for again.
     public init(
         app: String, backupDirectory: String? = nil, configurationFile: String? = nil, repository: String? = nil,
@@ -45,8 +45,7 @@ public struct BackupManager: Sendable {
         var place = try repository.map { [configuration] in try RepositoryPlace.named($0, in: configuration) }
         places.isRepositoryNamed = place != nil
         // Of several none is meant, until one is named.
-        let configured = configuration.repositories.value
-        if place == nil, configuration.format.value == .repository, configured.count == 1 { place = configured[0] }
+        if place == nil, configuration.format.value == .repository { place = configuration.usual }
         let pool = ThreadPool(threads: run.threads)
         places.repository = place.map { NamedRepository($0, patience: patience, beside: pool, in: run) }
         places.nameOthers(in: run)
@@ -68,7 +67,7 @@ public struct BackupManager: Sendable {
         var manager = self
         if format == .repository, places.repository == nil {
             manager.places.repository = NamedRepository(
-                try .only(in: configuration), patience: patience, beside: pool, in: run)
+                try .usual(in: configuration), patience: patience, beside: pool, in: run)
         } else if let format, format != .repository, !places.isRepositoryNamed {
             manager.places.repository = nil
         }
@@ -158,7 +157,7 @@ public struct BackupManager: Sendable {
     private func target(of request: CopyRequest) throws -> NamedRepository? {
         guard request.format == .repository else { return nil }
         let place = try request.repository.map { try RepositoryPlace.named($0, in: configuration) }
-        let wanted = try place ?? .only(in: configuration)
+        let wanted = try place ?? .usual(in: configuration)
         if let own = places.repository, own.opening.place.isSame(as: wanted) { return own }
         return NamedRepository(wanted, patience: patience, in: run)
     }

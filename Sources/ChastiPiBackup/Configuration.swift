@@ -28,6 +28,8 @@ public struct Configuration: Sendable {
 
     /// Repositories that have a name, in the order in which they are written.
     public internal(set) var repositories = Setting<[RepositoryPlace]>(value: [], origin: "default")
+    /// The name of the one that is meant where none is named.
+    public internal(set) var usualRepository = Setting<String?>(value: nil, origin: "default")
 
     init() {}
 }

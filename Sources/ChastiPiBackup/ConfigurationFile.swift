@@ -68,6 +68,7 @@ struct ConfigurationReader {
         ("sqlite", { try $0.readDatabases($1) }),
         ("retention", { $0.setRetention(try $0.retention($1), $1) }),
         ("repositories", { $0.setRepositories(try $0.repositories($1), $1) }),
+        ("repository", { try $0.readUsualRepository($1) }),
     ]
 
     mutating func read(_ text: String) throws -> Configuration {
@@ -89,6 +90,7 @@ struct ConfigurationReader {
             }
             try known.read(&self, value)
         }
+        try checkUsualRepository()
         return configuration
     }
 
@@ -171,7 +173,7 @@ struct ConfigurationReader {
     /// `folder` or `zip`.
     private mutating func readFormat(_ node: Node) throws {
         guard let text = node.scalar?.string, let format = BackupFormat(rawValue: text) else {
-            throw problem(node, "'format' is folder or zip")
+            throw problem(node, "'format' is folder, zip or repository")
         }
         configuration.format = .init(value: format, origin: origin(node))
     }
@@ -198,6 +200,21 @@ struct ConfigurationReader {
 
     private mutating func setRepositories(_ places: [RepositoryPlace], _ node: Node) {
         configuration.repositories = .init(value: places, origin: origin(node))
+    }
+
+    private mutating func readUsualRepository(_ node: Node) throws {
+        guard let name = node.scalar?.string else {
+            throw problem(node, "'repository' is the name of one of 'repositories'")
+        }
+        configuration.usualRepository = .init(value: name, origin: origin(node))
+    }
+
+    /// Whichever of the two lines comes first.
+    private func checkUsualRepository() throws {
+        let (usual, configured) = (configuration.usualRepository, configuration.repositories.value)
+        guard let name = usual.value, !configured.contains(where: { $0.name == name }) else { return }
+        throw BackupError(
+            .configuration, "\(usual.origin): 'repositories' has no '\(printable(name.utf8))'")
     }
 
     // MARK: Values

@@ -43,8 +43,8 @@ extension BackupManager {
             # How often every file is read again, even where it seems unchanged: a number of days, or never.
             #full_read: 30 days
 
-            # How backups are kept: folder, zip, or repository (the one below; of several --repository names one). Default:
-            # folders, and zips where the file system keeps no links.
+            # How backups are kept: folder, zip or repository (see below). Default: folders, and zips where the file system
+            # keeps no links.
             #format: folder
 
             # SQLite databases are saved consistently while the app writes. Copied as files, with their logs, are only:
@@ -76,6 +76,9 @@ extension BackupManager {
             #  other:
             #    location: /srv/other
             #    password_command: "pass show backup"
+
+            # Which of several is meant where none is named.
+            #repository: usb
 
             """
     }

@@ -86,13 +86,22 @@ extension RepositoryPlace {
         throw BackupError(.usage, "the repository file \(shown) is no UTF-8 text")
     }
 
-    /// The one that the configuration has, if it has but one.
-    public static func only(in configuration: Configuration?) throws(BackupError) -> RepositoryPlace {
+    /// The one that is meant where none is named; throws if the configuration does not tell.
+    public static func usual(in configuration: Configuration?) throws(BackupError) -> RepositoryPlace {
+        if let usual = configuration?.usual { return usual }
         let configured = configuration?.repositories.value ?? []
-        if configured.count == 1, let only = configured.first { return only }
         let names = configured.compactMap(\.name).joined(separator: ", ")
         throw BackupError(
             .usage, "which repository?",
             advice: "Name it with --repository, by its path\(names.isEmpty ? "" : " or as \(names)")")
+    }
+}
+
+extension Configuration {
+    /// The repository that is meant where none is named: the one that the configuration says, or its only one.
+    var usual: RepositoryPlace? {
+        let configured = repositories.value
+        if let name = usualRepository.value { return configured.first { $0.name == name } }
+        return configured.count == 1 ? configured[0] : nil
     }
 }

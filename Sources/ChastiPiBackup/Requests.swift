@@ -33,7 +33,7 @@ public struct CopyRequest: Sendable {
     /// Names, `latest` or paths.
     public var backups: [String]
     public var format: BackupFormat
-    /// Where the format is `repository`: its path, or its name in the configuration; by default the only one that is configured.
+    /// Where the format is `repository`: its path, or its name in the configuration; by default the usual one of the configuration.
     public var repository: String?
     /// Takes over owners and set-id bits also from a backup of unknown origin.
     public var trusts = false

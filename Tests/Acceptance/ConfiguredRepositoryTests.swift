@@ -96,6 +96,26 @@ import Testing
         try kept.app.run("repository", "check").expectError(2, "which repository?")
     }
 
+    @Test func oneOfSeveralIsTheUsualOne() throws {
+        let (kept, other) = try make("format: repository\nrepository: shelf")
+        let app = kept.app
+        try app.done("create", "--name", "a")
+        try app.done("repository", "check")
+        try app.done("create", "--name", "b", "--format", "folder")
+        try app.done("copy", "b", "--to", "repository", "--name", "c")
+        try app.done("create", "--name", "d", "--repository", "usb")
+        let list = try app.done("list").output
+        for name in ["a", "c"] { #expect(list.contains(try Regex("\(name) +[0-9].* repository shelf ")), "\(list)") }
+        #expect(list.contains(#/d +[0-9].* repository usb /#), "\(list)")
+        try app.done("delete", "a", "--yes")
+        #expect(try other.names() == ["c"] && kept.names() == ["d"])
+        #expect(try app.done("config", "show").output.contains("usual repository (backup.yaml:5): shelf"))
+        try app.tree.write("backups/backup.yaml", "repository: shelf\nrepositories: {usb: /usb}\n")
+        try app.run("list").expectError(1, "backup.yaml:1: 'repositories' has no 'shelf'")
+        try app.tree.write("backups/backup.yaml", "repository: [shelf]\n")
+        try app.run("list").expectError(1, "backup.yaml:1:13: 'repository' is the name of one of 'repositories'")
+    }
+
     @Test func aBackupOfWhichNothingCanBeReadIsFoundDamaged() throws {
         let kept = try RepositoryApp(isCheap: true)
         try kept.done("create", "--name", "one")

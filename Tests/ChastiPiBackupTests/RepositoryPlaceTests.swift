@@ -73,10 +73,10 @@ import Testing
         #expect(try RepositoryPlace.named("/srv//./other", in: configuration).name == "other")
         #expect(try RepositoryPlace.named("./offsite", in: configuration).name == nil)
         #expect(try RepositoryPlace.named("usb", in: nil).path == "usb")
-        let error = #expect(throws: BackupError.self) { try RepositoryPlace.only(in: configuration) }
+        let error = #expect(throws: BackupError.self) { try RepositoryPlace.usual(in: configuration) }
         #expect(error?.code == .usage && error?.advice.contains("usb, offsite, other") == true)
         let one = try reader.read("repositories:\n  usb: /x")
-        #expect(try RepositoryPlace.only(in: one).path == "/x")
+        #expect(try RepositoryPlace.usual(in: one).path == "/x")
     }
 
     @Test(arguments: [

@@ -70,6 +70,9 @@ struct ConfigShowVerb: Verb {
                 let password = place.password.map { ", password from \(text($0))" } ?? ""
                 return "  \(place.name ?? ""): \(place.shownPath)\(password) (\(place.origin ?? ""))"
             }
+            if let usual = configuration.usualRepository.value {
+                lines.append("usual repository (\(configuration.usualRepository.origin)): \(usual)")
+            }
         }
         return lines
     }
@@ -129,6 +132,12 @@ struct ConfigShowVerb: Verb {
                     configuration.retention.value.map { .string("\($0)") } ?? .null, configuration.retention.origin)
             ),
             ("repositories", .array(configuration.repositories.value.map { members($0) })),
+            (
+                "usual_repository",
+                origin(
+                    configuration.usualRepository.value.map { .string($0) } ?? .null,
+                    configuration.usualRepository.origin)
+            ),
         ]
     }
 }

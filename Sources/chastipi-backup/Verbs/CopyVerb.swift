@@ -16,7 +16,7 @@ struct CopyVerb: Verb {
 
     @Option(
         help: ArgumentHelp(
-            "folder, zip, or a repository: its path, or its name in backup.yaml; 'repository' for the only one there.",
+            "folder, zip, or a repository: its path, or its name in backup.yaml; 'repository' for the usual one there.",
             valueName: "format"))
     var to: String
 

@@ -9,7 +9,8 @@ struct RepositoryVerbs: VerbGroup {
             A repository keeps backups encrypted, compressed, and each part of them once. restic opens it, too.
 
             Which one is meant says --repository: its path, or its name in backup.yaml. Else it is the one in \
-            RESTIC_REPOSITORY, or the only one in backup.yaml. Its password comes from the first of these: --password-file; \
+            RESTIC_REPOSITORY, or the usual one in backup.yaml (the only one, or the one that 'repository:' names). \
+            Its password comes from the first of these: --password-file; \
             password_file or password_command in backup.yaml; CHASTIPI_BACKUP_PASSWORD_FILE; RESTIC_PASSWORD_FILE; \
             RESTIC_PASSWORD_COMMAND; RESTIC_PASSWORD; systemd's credential chastipi-backup-password; the terminal.
             """,
@@ -37,7 +38,7 @@ extension Session {
         let configuration = try repositoryConfiguration(for: text)
         let patience = try options.patience()
         guard let text else {
-            return RepositoryManager(try RepositoryPlace.only(in: configuration), patience: patience, run: run)
+            return RepositoryManager(try RepositoryPlace.usual(in: configuration), patience: patience, run: run)
         }
         return RepositoryManager(try RepositoryPlace.named(text, in: configuration), patience: patience, run: run)
     }
