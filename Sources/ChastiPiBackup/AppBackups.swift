@@ -79,6 +79,13 @@ struct AppBackups: Sendable {
         }
     }
 
+    /// What a verification of a repository's backup has found wrong, if that is known here.
+    func knownDamage(of contents: RepositoryContents) throws -> String? {
+        guard let state = try place.state() else { return nil }
+        let record = state.verification("\(contents.name).snapshot")
+        return record?.seal == contents.seal ? record?.damage : nil
+    }
+
     /// Fills in what deleting each alone would free. Returns what all occupy together.
     func measure(_ backups: inout [Backup]) throws -> UInt64 {
         var together: UInt64 = 0
@@ -152,7 +159,7 @@ extension AppBackups {
     ///
     /// One from the future only if there is no other: a run with a wrong date must not make its backup the newest for ever.
     func newestComplete(of backups: [Backup]) -> Backup? {
-        let candidates = ofThisApp(backups).filter { backup in
+        let candidates = backups.filter { backup in
             if case .damaged = backup.state { return false }
             return !backup.isIncomplete && backup.trigger != .preRestore
         }
@@ -161,19 +168,28 @@ extension AppBackups {
         return (past.isEmpty ? candidates : past).max { $0.isOlder(than: $1) }
     }
 
-    /// Those of this app, where a repository holds those of several; or all, where it holds those of one other: after a
-    /// disaster the machine has another name.
-    func ofThisApp(_ backups: [Backup]) -> [Backup] {
+    /// Those of this app on this computer: what a retention policy and an alarm are about. A repository may hold those of others. Of
+    /// what others made of this app, which may be a part of it, only where there is nothing of ours.
+    func own(_ backups: [Backup]) throws -> [Backup] {
         guard let repository else { return backups }
-        let own = backups.filter { $0.source == repository.ownSource }
-        if !own.isEmpty { return own }
-        return Set(backups.map(\.source)).count == 1 ? backups : []
+        let ours = backups.filter { $0.source == repository.ownSource }
+        guard ours.isEmpty else { return ours }
+        let own = try repository.own()
+        return backups.filter { $0.origin != .ours && $0.seal.map { own.contains($0) } == true }
+    }
+
+    /// Those among which `latest` is looked for: its own, or all of a repository that has those of one other app: after a disaster
+    /// the machine has another name.
+    private func ofThisApp(_ backups: [Backup]) throws -> [Backup] {
+        let own = try own(backups)
+        return own.isEmpty && Set(backups.map(\.source)).count == 1 ? backups : own
     }
 
     private func latest() throws -> Backup {
         let all = try backups().backups
-        guard let newest = newestComplete(of: all) else {
-            if !all.isEmpty, ofThisApp(all).isEmpty {
+        let candidates = try ofThisApp(all)
+        guard let newest = newestComplete(of: candidates) else {
+            if !all.isEmpty, candidates.isEmpty {
                 throw BackupError(
                     .notFound, "the repository has backups of several apps, and none of this one",
                     advice: "'list' shows them; name one")

@@ -102,6 +102,9 @@ struct CopyRun {
         if found.contents.isEncrypted, request.format == .folder {
             run.report(.warning("'\(found.name)' is encrypted, its copy is not"))
         }
+        if found.contents is RepositoryContents, request.format == .zip, !request.encrypts {
+            run.report(.warning("the zip is not encrypted; --encrypt does that"))
+        }
         return try found.reading {
             let created = try write(found, to: target)
             try prove(created.backup, in: target)
@@ -195,7 +198,10 @@ struct CopyRun {
         var new = NewBackup(
             name: try freeName(for: found, in: target), time: metadata.time,
             trigger: metadata.details?.trigger ?? .manual, tags: metadata.details?.tags ?? [], isFull: true)
-        if request.format == .zip { new.password = try run.passwords.toWrite(request.encrypts) }
+        // A password that was given for a repository is not one that was chosen for a zip.
+        if request.format == .zip, request.encrypts || !(found.contents is RepositoryContents) {
+            new.password = try run.passwords.toWrite(request.encrypts)
+        }
         return new
     }
 

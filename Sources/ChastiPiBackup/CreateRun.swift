@@ -145,9 +145,20 @@ struct CreateRun: Sendable {
         _ walk: TreeWalk, _ selection: Selection, as format: BackupFormat
     ) throws -> (table: EntryTable, skipped: [Skipped], uncovered: [Uncovered]) {
         let scan = try SourceScan.run(walk, pool: pool, in: run)
+        try tell(ofContainersIn: scan.table)
         let uncovered = try UncoveredSearch(scan.table, selection, app: places.app).run()
         let saved = SourceScan.saved(consume scan, as: format)
         return (saved.table, saved.skipped, uncovered)
+    }
+
+    /// What nobody has configured is told: that it holds backups says only what lies in it.
+    private func tell(ofContainersIn table: EntryTable) throws {
+        let known = try places.containers()
+        for index in 0..<table.count where table[index].flags.contains(.container) && table[index].kind == .directory {
+            let identity = FileIdentity(device: table[index].device, inode: table[index].inode)
+            if known.contains(identity) { continue }
+            run.report(.warning("\(table.path(of: index)) holds backups, and is not part of this one"))
+        }
     }
 
     private typealias Parent = (
@@ -165,6 +176,13 @@ struct CreateRun: Sendable {
 
     private func newestSnapshot() throws -> Parent? {
         guard let contents = try backups.repository?.newestParent() else { return nil }
+        if let damage = try backups.knownDamage(of: contents) {
+            run.report(
+                .warning(
+                    "'\(contents.name)' is known as damaged: \(damage). New backups may need what is damaged, too: run "
+                        + "'repository repair packs', and then 'verify --all'"))
+            return nil
+        }
         let details = contents.metadata.details
         let name: BackupName
         do throws(BackupNameError) { name = try BackupName(contents.name) } catch { return nil }

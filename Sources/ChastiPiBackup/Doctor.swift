@@ -208,7 +208,7 @@ extension Doctor {
                     do: "The next 'create' removes it")
             }
             let local = AppBackups(directory, isItem: doctor.places.isItem, pool: doctor.pool, in: doctor.run)
-            if local.newestComplete(of: list.backups) != nil { doctor.hasCompleteBackup = true }
+            if local.newestComplete(of: try local.own(list.backups)) != nil { doctor.hasCompleteBackup = true }
         }
         return list
     }

@@ -37,9 +37,14 @@ final class RepositoryOpening: Sendable {
                 .notFound, "there is no repository at \(place.shownPath): the directory does not exist",
                 advice: "Is its disk mounted? 'repository init' makes a new one")
         }
-        do throws(StorageError) {
+        do {
             for kind in [ObjectKind.key, .configuration] where try !backend.list(kind).isEmpty { return backend }
-        } catch {
+            for kind in [ObjectKind.snapshot, .index] where try !backend.list(kind).isEmpty {
+                throw BackupError(
+                    .damaged, "the repository \(place.shownPath) has lost its keys and its configuration",
+                    advice: "Bring back its directory 'keys' and its file 'config' from a copy")
+            }
+        } catch let error as StorageError {
             throw BackupError(error)
         }
         throw BackupError(

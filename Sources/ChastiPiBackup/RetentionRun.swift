@@ -39,7 +39,11 @@ struct RetentionRun {
 
     private func plan(_ local: AppBackups, measuring: Bool = false) throws -> RetentionPlan {
         // Those of other apps in a repository stand under a policy of their own.
-        var listed = local.ofThisApp(try local.backups().backups)
+        let all = try local.backups().backups
+        var listed = try local.own(all)
+        if listed.isEmpty, !all.isEmpty {
+            run.report(.warning("none of the backups there is of this app on this computer; they stay"))
+        }
         let together = try local.measure(&listed)
         let decisions = policy.decide(on: listed, now: run.now(), zone: run.clock.offset)
         var plan = RetentionPlan(policy: policy, decisions: decisions, bytesTogether: together)

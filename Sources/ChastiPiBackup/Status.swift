@@ -62,7 +62,9 @@ struct StatusRun {
     func status(maxAge: Age?) throws -> Status {
         let directory = try places.existingStore()
         let list = try Looking(places: places, pool: pool, run: run).list()
-        let newest = try places.existing(pool: pool, in: run)?.newestComplete(of: list.backups)
+        let newest = try places.existing(pool: pool, in: run).flatMap {
+            $0.newestComplete(of: try $0.own(list.backups))
+        }
         let age = newest.map { Age(seconds: run.now().moment.seconds &- $0.time.moment.seconds) }
         let traits = try FileSystemTraits(of: directory ?? places.app)
         let chains = Self.chains(list.backups)

@@ -75,6 +75,8 @@ package struct TreeWalk: Sendable {
 
     /// A directory that holds a file of this name is a backup directory (promise 4).
     package static let marker = Array(".chastipi-backups".utf8)
+    /// A directory that holds all of these is a repository, configured or not.
+    private static let repository = ["config", "data", "index", "keys", "locks", "snapshots"].map { Array($0.utf8) }
 
     private let root: Directory
     private let rootRecord: EntryRecord
@@ -127,8 +129,10 @@ package struct TreeWalk: Sendable {
         var children: [Child] = []
         var names: [UInt8] = []
         var isContainer = false
+        var ofRepository = 0
         try directory.list { name, kind in
             if node(listing.node, isMarkedBy: name) { isContainer = true }
+            if Self.isOfRepository(name, kind) { ofRepository += 1 }
             full.replaceSubrange(prefix..., with: name)
             // Where the file system tells no kind, the decision waits for the record.
             let decision = kind.map { kind in full.withUnsafeBytes { decide($0, kind, parent) } } ?? .take
@@ -143,7 +147,16 @@ package struct TreeWalk: Sendable {
         }
         listing.children = children
         listing.names = names
-        listing.isContainer = isContainer
+        let isRepository = honorsMarker && listing.node != 0 && ofRepository == Self.repository.count
+        listing.isContainer = isContainer || isRepository
+    }
+
+    /// Whether a repository has an entry of this name and kind, nil for one that is not known yet, at its top.
+    private static func isOfRepository(_ name: UnsafeRawBufferPointer, _ kind: EntryKind?) -> Bool {
+        guard 4...9 ~= name.count, let index = repository.firstIndex(where: { name.elementsEqual($0) }) else {
+            return false
+        }
+        return kind == nil || kind == (index == 0 ? .file : .directory)
     }
 
     private func node(_ node: Int, isMarkedBy name: UnsafeRawBufferPointer) -> Bool {

@@ -58,6 +58,8 @@ public struct Backup: Sendable {
     }
 
     public var name: BackupName
+    /// What it was called when it was made, if that is the name of another one here.
+    public var givenName: BackupName?
     public var format: BackupFormat
     public var origin: Origin
     public var time: LocalTime

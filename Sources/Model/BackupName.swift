@@ -54,6 +54,13 @@ extension BackupName {
     /// Stands for a backup outside the backup directory whose folder has a name that backups cannot have.
     public static let unnamed = BackupName(unchecked: "unnamed")
 
+    /// Of a name that we choose, the one without the number that stands behind it where it was taken; else this one.
+    package var withoutNumber: BackupName {
+        guard let prefix = defaultPrefix else { return self }
+        let parts = text.dropFirst(prefix.rawValue.count + 1).split(separator: "_")
+        return parts.count == 3 ? BackupName(unchecked: "\(prefix.rawValue)_\(parts[0])_\(parts[1])") : self
+    }
+
     /// For a name that is taken: this one with `_2`, `_3`, … behind it.
     public func numbered(_ n: Int) throws(BackupNameError) -> BackupName {
         try BackupName("\(text)_\(n)")

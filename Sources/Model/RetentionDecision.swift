@@ -20,9 +20,9 @@ extension Backup {
     }
 
     /// The safety backup before a restore, by what is recorded or by its name.
-    var isSafetyBackup: Bool { trigger == .preRestore || name.defaultPrefix == .preRestore }
+    var isSafetyBackup: Bool { trigger == .preRestore || (givenName ?? name).defaultPrefix == .preRestore }
 
-    var isNamedByHand: Bool { name.defaultPrefix == nil && !isSafetyBackup }
+    var isNamedByHand: Bool { (givenName ?? name).defaultPrefix == nil && !isSafetyBackup }
 
     public var isVerified: Bool {
         if case .verified = state { return true }

@@ -60,7 +60,9 @@ struct PackListing: Sendable {
         }
         if !unindexed.isEmpty {
             let size = ByteCount(unindexed.map(\.info.size).saturatingSum())
-            let message = "\(unindexed.count) with \(size) are named by no index: a prune removes them"
+            let message =
+                "\(unindexed.count) with \(size) are named by no index. "
+                + "If others are missed, 'repository repair index' finds them; else a prune removes them"
             findings.append(Finding(.note, "the packs", message))
         }
         return findings

@@ -51,7 +51,11 @@ package final class Repository: Sendable {
 
     private static func open(_ backend: any Backend, _ password: Password) throws -> (SHA256Digest, MessageKeys) {
         let files = try backend.list(.key).map(\.key).sorted { $0.fileName < $1.fileName }
-        guard !files.isEmpty else { throw BackupError(.notFound, "there is no repository at \(backend.place)") }
+        guard !files.isEmpty else {
+            throw BackupError(
+                .damaged, "the repository \(backend.place) has no keys any more: no password opens it",
+                advice: "Bring back the files of its directory 'keys' from a copy")
+        }
         var (tried, broken): ([String], [String]) = ([], [])
         for file in files.prefix(keyLimit) {
             do {

@@ -41,7 +41,15 @@ package struct RepositoryContainer: Container {
 
     package func name(of text: String) throws -> BackupName? {
         guard let found = try find(text) else { return nil }
-        return SnapshotNames(try state.snapshots()).name(of: found.id)
+        return try names().name(of: found.id)
+    }
+
+    private func names() throws -> SnapshotNames { SnapshotNames(try state.snapshots(), isOwn: isOwn) }
+
+    /// Whether a snapshot is of this app on this computer, by whomever it was made.
+    func isOwn(_ stored: Repository.StoredSnapshot) -> Bool {
+        stored.snapshot.hostName == HostName.current
+            && SnapshotPlace(stored.snapshot.paths, within: surroundings.path) != nil
     }
 
     private func find(_ text: String) throws -> Repository.StoredSnapshot? {
@@ -53,7 +61,7 @@ package struct RepositoryContainer: Container {
     }
 
     private func readable(_ text: String) throws -> Repository.StoredSnapshot? {
-        try SnapshotNames(try state.snapshots()).find(text)
+        try names().find(text)
     }
 
     /// The backup that `text` means, if it is one of which nothing can be read. What can be read goes before.
@@ -83,7 +91,7 @@ package struct RepositoryContainer: Container {
     package func contents(of name: BackupName) throws -> any BackupContents { try open(try snapshot(name)) }
 
     func open(_ stored: Repository.StoredSnapshot) throws -> RepositoryContents {
-        let name = SnapshotNames(try state.snapshots()).name(of: stored.id).text
+        let name = try names().name(of: stored.id).text
         do {
             return try SnapshotReading(
                 try state.repository(), index: try state.index(), surroundings, pool: state.pool, in: run
@@ -101,7 +109,7 @@ package struct RepositoryContainer: Container {
     package func backups() throws -> BackupListing {
         var listing = BackupListing()
         let snapshots = try state.snapshots()
-        let names = SnapshotNames(snapshots)
+        let names = try names()
         listing.backups = snapshots.map { summary(of: $0, names.name(of: $0.id)) }
         return listing
     }
@@ -113,12 +121,14 @@ package struct RepositoryContainer: Container {
         backup.bytes = snapshot.summary?.totalBytes
         backup.bytesWritten = snapshot.summary?.dataAddedPacked
         backup.source = source(of: stored)
+        let given = SnapshotNames.given(to: snapshot)
+        if given != name { backup.givenName = given }
         if let record = SnapshotRecord(of: stored) {
             backup.origin = .ours
             backup.take(record.metadata)
             // What restic has changed since counts.
             (backup.time, backup.tags) = (snapshot.time, SnapshotNames.ownTags(of: snapshot))
-        } else if let prefix = name.defaultPrefix {
+        } else if let prefix = (given ?? name).defaultPrefix {
             backup.trigger = prefix == .preRestore ? .preRestore : prefix == .auto ? .auto : .manual
         }
         backup.isEncrypted = false
@@ -130,14 +140,13 @@ package struct RepositoryContainer: Container {
         let snapshot = stored.snapshot
         // One of ours that restic wrote anew, with other tags: without our record, but with its name.
         let isRewritten = SnapshotRecord(of: stored) == nil && SnapshotNames.isNamed(snapshot)
-        if isRewritten, snapshot.hostName == HostName.current,
-            SnapshotPlace(snapshot.paths, within: surroundings.path) != nil
-        {
-            return ownSource
-        }
+        if isRewritten, isOwn(stored) { return ownSource }
         let place = SnapshotRecord(of: stored)?.place.path ?? snapshot.paths.sorted().joined(separator: " ")
         return printable("\(snapshot.hostName):\(place)".utf8)
     }
+
+    /// All snapshots of this app on this computer.
+    package func own() throws -> Set<SHA256Digest> { Set(try state.snapshots().filter(isOwn).map(\.id)) }
 
     /// The source that backups of this app have here.
     package var ownSource: String { printable("\(HostName.current):\(printable(surroundings.path))".utf8) }
@@ -155,12 +164,7 @@ package struct RepositoryContainer: Container {
     /// The newest snapshot of the same app that can be compared with, by whomever it was made; nil if there is none.
     package func newestParent() throws -> RepositoryContents? {
         let now = run.clock.wall()
-        let candidates = try state.snapshots().filter { stored in
-            let isOwn =
-                stored.snapshot.hostName == HostName.current
-                && SnapshotPlace(stored.snapshot.paths, within: surroundings.path) != nil
-            return isOwn && stored.snapshot.time.moment <= now
-        }
+        let candidates = try state.snapshots().filter { isOwn($0) && $0.snapshot.time.moment <= now }
         guard let newest = candidates.last else { return nil }
         do {
             return try open(newest)

@@ -92,7 +92,10 @@ package final class RepositoryLock: Sendable {
         self.verb = verb
         self.times = times
         self.run = run
-        deadline = run.clock.monotonic() + UInt64(max(0, seconds)) * 1_000_000_000
+        // Whoever waits for three hundred years waits for ever.
+        let wait = UInt64(max(0, seconds)).multipliedReportingOverflow(by: 1_000_000_000)
+        let end = run.clock.monotonic().addingReportingOverflow(wait.partialValue)
+        deadline = wait.overflow || end.overflow ? .max : end.partialValue
         let now = Moment(run.clock)
         state = Mutex(State(written: now, due: now.adding(seconds: times.refresh)))
     }

@@ -11,14 +11,19 @@ struct SnapshotNames: Sendable {
     private let snapshots: [Repository.StoredSnapshot]
     private let names: [SHA256Digest: BackupName]
 
-    /// A name that several snapshots have is the name of none of them.
-    init(_ snapshots: [Repository.StoredSnapshot]) {
+    /// A name that several snapshots have is that of the one of them that `isOwn`: backups of two apps, or computers, may begin in
+    /// the same second. If there are several of those, or none, it is the name of none of them.
+    init(_ snapshots: [Repository.StoredSnapshot], isOwn: (Repository.StoredSnapshot) -> Bool) {
         self.snapshots = snapshots
-        let tagged = snapshots.map { Self.tag(of: $0.snapshot) }
+        let tagged = snapshots.map { Self.given(to: $0.snapshot) }
         let counts = Dictionary(tagged.compactMap { $0 }.map { ($0, 1) }, uniquingKeysWith: +)
+        var own: [BackupName: Int] = [:]
+        for (snapshot, name) in zip(snapshots, tagged) {
+            if let name, counts[name, default: 0] > 1, isOwn(snapshot) { own[name, default: 0] += 1 }
+        }
         var names: [SHA256Digest: BackupName] = [:]
         for (snapshot, name) in zip(snapshots, tagged) {
-            if let name, counts[name] == 1 {
+            if let name, counts[name] == 1 || own[name] == 1 && isOwn(snapshot) {
                 names[snapshot.id] = name
             } else {
                 names[snapshot.id] = Self.short(snapshot.id)
@@ -30,14 +35,15 @@ struct SnapshotNames: Sendable {
     static func tag(for name: BackupName) -> String { prefix + name.text }
 
     /// Whether it was called something when it was made, which is only done by us.
-    static func isNamed(_ snapshot: Snapshot) -> Bool { tag(of: snapshot) != nil }
+    static func isNamed(_ snapshot: Snapshot) -> Bool { given(to: snapshot) != nil }
 
     /// The tags that a user gave.
     static func ownTags(of snapshot: Snapshot) -> [String] {
         snapshot.tags.filter { !$0.hasPrefix(prefix) }
     }
 
-    private static func tag(of snapshot: Snapshot) -> BackupName? {
+    /// What it was called when it was made.
+    static func given(to snapshot: Snapshot) -> BackupName? {
         for tag in snapshot.tags where tag.hasPrefix(prefix) {
             do throws(BackupNameError) { return try BackupName(tag.dropFirst(prefix.count)) } catch { continue }
         }
@@ -50,6 +56,11 @@ struct SnapshotNames: Sendable {
     }
 
     func name(of id: SHA256Digest) -> BackupName { names[id] ?? Self.short(id) }
+
+    /// Whether a snapshot, or several, were given this name.
+    func isTaken(_ name: BackupName) -> Bool {
+        snapshots.contains { $0.snapshot.tags.contains(Self.tag(for: name)) }
+    }
 
     /// The snapshot that `text` means: its name, or the beginning of its ID. Nil if none does; throws if several do.
     func find(_ text: String) throws -> Repository.StoredSnapshot? {

@@ -7,6 +7,14 @@ struct SnapshotPlace: Equatable {
 
     var path: String { "/" + components.map { printable($0) }.joined(separator: "/") }
 
+    init(_ components: [[UInt8]]) { self.components = components }
+
+    /// The first name below this place on the way to `path`; nil if that is not below it.
+    func firstName(of path: String) -> [UInt8]? {
+        let all = Self.split(path)
+        return all.count > components.count && all.starts(with: components) ? all[components.count] : nil
+    }
+
     /// What a snapshot of ours says: its paths are the app's and then the item's.
     init?(_ paths: [String], items: [EntryPath]) {
         guard let path = paths.first, let item = items.first else { return nil }

@@ -28,7 +28,10 @@ struct SnapshotReading: Sendable {
     func contents(of stored: Repository.StoredSnapshot, name: String) throws -> RepositoryContents {
         let record = SnapshotRecord(of: stored)
         let place = try record?.place ?? place(of: stored)
-        var tree = try tree(at: place, below: stored.snapshot.tree)
+        guard let position = try record?.place.components ?? position(of: place, in: stored.snapshot) else {
+            throw FormatError("it does not hold \(place.path)")
+        }
+        var tree = try tree(at: position, of: place, below: stored.snapshot.tree)
         let metadata = record?.metadata ?? plainMetadata(stored, name, tree.table)
         if let record { Self.mark(record.metadata.items, in: &tree.table) }
         return RepositoryContents(
@@ -41,10 +44,47 @@ struct SnapshotReading: Sendable {
     private func place(of stored: Repository.StoredSnapshot) throws -> SnapshotPlace {
         if let place = SnapshotPlace(stored.snapshot.paths, within: surroundings.path) { return place }
         return try SnapshotPlace(stored.snapshot.paths, isItem: surroundings.isItem) { components in
+            guard let position = try position(of: SnapshotPlace(components), in: stored.snapshot) else { return nil }
             var coder = repository.coder()
-            guard let tree = try subtree(components, below: stored.snapshot.tree, &coder)?.subtree else { return nil }
-            return try repository.tree(tree, in: index, &coder).map(\.name)
+            return try self.tree(position, below: stored.snapshot.tree, &coder)?.map(\.name)
         }
+    }
+
+    /// Where in the tree of a snapshot that others made a directory stands. That is its path, but for targets that were given to
+    /// restic relative to its working directory: their trees begin there, and only the paths are absolute. `backup .` has in the
+    /// root what the directory holds. Nil if it is not there.
+    private func position(of place: SnapshotPlace, in snapshot: Snapshot) throws -> [[UInt8]]? {
+        var coder = repository.coder()
+        if try tree(place.components, below: snapshot.tree, &coder) != nil, !place.components.isEmpty {
+            return place.components
+        }
+        let targets = snapshot.paths.compactMap { place.firstName(of: $0) }
+        for count in (0...place.components.count).reversed() {
+            let position = Array(place.components.suffix(count))
+            if try holds(targets, at: position, below: snapshot.tree, &coder) { return position }
+        }
+        return nil
+    }
+
+    /// Whether the tree has one way to a position, and there all of these names.
+    private func holds(
+        _ names: [[UInt8]], at position: [[UInt8]], below root: SHA256Digest, _ coder: inout RepositoryCoder
+    ) throws -> Bool {
+        var nodes = try repository.tree(root, in: index, &coder)
+        for name in position {
+            guard nodes.count == 1, nodes[0].name == name, let subtree = nodes[0].subtree else { return false }
+            nodes = try repository.tree(subtree, in: index, &coder)
+        }
+        let there = Set(nodes.map(\.name))
+        return names.allSatisfy { there.contains($0) }
+    }
+
+    /// What the directory at a position holds; nil if there is none.
+    private func tree(
+        _ position: [[UInt8]], below root: SHA256Digest, _ coder: inout RepositoryCoder
+    ) throws -> [TreeNode]? {
+        let tree = position.isEmpty ? root : try subtree(position, below: root, &coder)?.subtree
+        return try tree.map { try repository.tree($0, in: index, &coder) }
     }
 
     /// The node at a path, but for a root without nodes of its own.
@@ -76,13 +116,15 @@ struct SnapshotReading: Sendable {
         return found.count == 1 ? found[0] : nil
     }
 
-    private func tree(at place: SnapshotPlace, below root: SHA256Digest) throws -> SnapshotTree {
+    private func tree(
+        at position: [[UInt8]], of place: SnapshotPlace, below root: SHA256Digest
+    ) throws -> SnapshotTree {
         var coder = repository.coder()
         var top = EntryRecord(kind: .directory, flags: .ancestor)
         var extended: [ExtendedAttribute] = []
         var tree = root
-        if !place.components.isEmpty {
-            guard let node = try subtree(place.components, below: root, &coder), let subtree = node.subtree else {
+        if !position.isEmpty {
+            guard let node = try subtree(position, below: root, &coder), let subtree = node.subtree else {
                 throw FormatError("it does not hold \(place.path)")
             }
             (top, extended, tree) = (EntryRecord(node), node.extended, subtree)

@@ -41,6 +41,8 @@ extension RepositoryContainer {
         run.report(.started(.syncing, entries: 0, bytes: 0))
         try target.writer.finish()
         try run.stop.check()
+        var new = new
+        new.name = try freeName(new.name)
         var metadata = BackupMetadata(
             backupName: new.name.text, time: new.time, items: recording.items, excludedItems: recording.excludedItems,
             details: recording.details)
@@ -54,6 +56,23 @@ extension RepositoryContainer {
         let id = try target.writer.save(snapshot)
         let backup = summary(of: .init(id: id, snapshot: snapshot), new.name)
         return CreatedBackup(backup, metadata)
+    }
+
+    /// The name, if it is free now: while this backup was written others may have made theirs. One that nobody chose gets a number.
+    private func freeName(_ wanted: BackupName) throws -> BackupName {
+        let known = try Set(state.snapshots().map(\.id) + state.unreadableSnapshots().map(\.key.id))
+        let repository = try state.repository()
+        guard try !repository.backend.list(.snapshot).allSatisfy({ known.contains($0.key.id) }) else { return wanted }
+        let names = SnapshotNames(try repository.snapshots(on: pool).snapshots, isOwn: isOwn)
+        guard names.isTaken(wanted) else { return wanted }
+        if wanted.defaultPrefix != nil {
+            for number in 2...1000 {
+                let numbered = try wanted.withoutNumber.numbered(number)
+                if !names.isTaken(numbered) { return numbered }
+            }
+        }
+        throw BackupError(
+            .nameTaken, "somebody has made a backup '\(wanted)' meanwhile", advice: "Choose another --name")
     }
 
     private func fill(

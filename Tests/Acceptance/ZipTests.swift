@@ -62,7 +62,7 @@ import Testing
         try app.done("create", "--name", "two", "--format", "folder")
         #expect(try app.backups() == ["one.zip", "two"])
         try app.tree.write("backups/backup.yaml", "format: tar\n")
-        try app.run("create").expectError(1, "backup.yaml:1:9", "'format' is folder or zip")
+        try app.run("create").expectError(1, "backup.yaml:1:9", "'format' is folder, zip or repository")
         try app.run("create", "--format", "tar").expectError(2)
     }
 

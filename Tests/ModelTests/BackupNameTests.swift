@@ -52,4 +52,15 @@ import Testing
             prefix: .preRestore, at: LocalTime(moment: Timestamp(seconds: seconds), offset: -3600))
         #expect(try BackupName(name.text) == name)
     }
+
+    @Test(arguments: [
+        ("auto_backup_20261125_140309", "auto_backup_20261125_140309"),
+        ("auto_backup_20261125_140309_2", "auto_backup_20261125_140309"),
+        ("chastipi_backup_20261125_140309_17", "chastipi_backup_20261125_140309"),
+        ("pre_restore_backup_20261125_140309_3", "pre_restore_backup_20261125_140309"), ("friday_2", "friday_2"),
+        ("auto_backup_20261125_140309_2_2", "auto_backup_20261125_140309_2_2"),
+    ])
+    func aNumberIsTakenOff(text: String, expected: String) throws {
+        #expect(try BackupName(text).withoutNumber.text == expected)
+    }
 }

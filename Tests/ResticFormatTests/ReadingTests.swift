@@ -150,7 +150,7 @@ import Workers
             _ = try Repository(MemoryBackend(), wrong)
             Issue.record("opened nothing")
         } catch let error as BackupError {
-            #expect(error.code == .notFound)
+            #expect(error.code == .damaged)
         }
     }
 

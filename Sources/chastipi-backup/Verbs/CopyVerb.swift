@@ -35,8 +35,7 @@ struct CopyVerb: Verb {
         var request = CopyRequest(backups, to: format)
         request.trusts = trust
         if format == .repository { request.repository = format.rawValue == to ? try Environment.repository() : to }
-        // A file may be the password of what is copied to a folder.
-        request.encrypts = encryption.encrypt || format == .zip && encryption.isWanted(options)
+        request.encrypts = encryption.encrypt
         if let name {
             do throws(BackupNameError) {
                 request.name = try BackupName(name)

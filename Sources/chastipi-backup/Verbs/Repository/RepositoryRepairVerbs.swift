@@ -46,6 +46,9 @@ struct RepositoryRepairPacksVerb: RepositoryVerb {
             verbose: session.options.verbose)
         let saved = "\(counted(done.saved.count, "part")) of files and directories, \(ByteCount(done.saved.bytes))"
         lines.append("\(dryRun ? "to store" : "stored") anew: \(saved)")
+        if !dryRun {
+            lines.append("backups that were found damaged are known as such until 'verify --all' reads them again")
+        }
         if done.lostBlobs > 0 {
             lines.append(
                 "\(counted(done.lostBlobs, "part")) cannot be read anywhere; 'create' stores what the app still has")
