@@ -33,8 +33,9 @@ struct PowerCutLongTests {
         /// What the disk holds now, whatever the mounted file system still keeps in memory.
         func afterPowerCut() throws -> Image { try Image(copying: self) }
 
-        /// Nothing is written out by time, only by those who sync.
-        func mounted<R>(_ body: (String) throws -> R) throws -> R {
+        /// Nothing is written out by time, only by those who sync. `place`: where it is mounted; by default where no other is.
+        func mounted<R>(at place: String? = nil, _ body: (String) throws -> R) throws -> R {
+            let mountPoint = place ?? self.mountPoint
             // xfs refuses a second file system with the same identity; ext4 knows no such option.
             let isXFS = try ToolRun.run("blkid", ["-o", "value", "-s", "TYPE", file]).output.starts(with: "xfs".utf8)
             try Self.sh("mount -o loop,\(isXFS ? "nouuid" : "commit=300") \(file) \(mountPoint)")
@@ -205,6 +206,9 @@ struct PowerCutLongTests {
     func aPowerCutLeavesARepositorySound(verb: [String]) throws {
         let small = try SmallApp()
         let secret = try TemporaryTree()
+        // The backups are those of an app at one place.
+        try secret.makeDirectory(entry("disk"))
+        let place = secret.path + "/disk"
         try secret.write(entry("password"), Array("word".utf8), mode: 0o600)
         func run(_ verb: [String], _ app: String, fault: String? = nil) throws -> Program.Answer {
             var environment = ["CHASTIPI_BACKUP_PASSWORD_FILE": secret.path + "/password"]
@@ -218,7 +222,7 @@ struct PowerCutLongTests {
             return list.output.matches(of: /"name": "([^"]+)"/).map { String($0.1) }
         }
         let start = try image("ext4", of: small, after: [])
-        try start.mounted { app in
+        try start.mounted(at: place) { app in
             try CheapRepository.make(at: app + "/../repository", password: "word")
             for _ in 0..<3 {
                 #expect(try run(["create"], app).status == 0)
@@ -228,11 +232,11 @@ struct PowerCutLongTests {
         var kept = 0
         for number in 1... {
             let image = try start.afterPowerCut()
-            let (status, cut) = try image.mounted { app in
+            let (status, cut) = try image.mounted(at: place) { app in
                 let answer = try run(verb, app, fault: "\(number):kill")
                 return (answer.status, try image.afterPowerCut())
             }
-            try cut.mounted { app in
+            try cut.mounted(at: place) { app in
                 let names = try names(app)
                 #expect(verb[0] == "create" ? names.count >= 3 : !names.isEmpty, "call \(number): \(names)")
                 kept = names.count
