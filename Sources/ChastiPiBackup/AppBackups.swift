@@ -69,8 +69,8 @@ struct AppBackups: Sendable {
     /// What verifications of a repository's backups found is known here, not there.
     private func recall(_ backups: inout [Backup], _ state: StateFolder) {
         for index in backups.indices {
-            let file = backups[index].format.fileName(of: backups[index].name)
-            guard let record = state.verification(file), record.seal == backups[index].seal else { continue }
+            let record = state.verification(backups[index].format.fileName(of: backups[index].name))
+            guard let record, record.seal == backups[index].seal else { continue }
             if let damage = record.damage {
                 backups[index].state = .damaged(damage)
             } else if record.percent >= 100 {
@@ -80,9 +80,9 @@ struct AppBackups: Sendable {
     }
 
     /// What a verification of a repository's backup has found wrong, if that is known here.
-    func knownDamage(of contents: RepositoryContents) throws -> String? {
+    func knownDamage(of contents: RepositoryContents, named name: BackupName) throws -> String? {
         guard let state = try place.state() else { return nil }
-        let record = state.verification("\(contents.name).snapshot")
+        let record = state.verification(contents.format.fileName(of: name))
         return record?.seal == contents.seal ? record?.damage : nil
     }
 

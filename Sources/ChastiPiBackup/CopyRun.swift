@@ -88,13 +88,7 @@ struct CopyRun {
         } catch {
             throw BackupError(.usage, "'\(found.name)' is no name for a backup: \(error)", advice: "Choose a --name")
         }
-        func isFree(_ name: BackupName) throws -> Bool { try !taken.contains(name) && !target.isTaken(name) }
-        if try isFree(name) { return name }
-        for number in 2... {
-            let numbered = try name.numbered(number)
-            if try isFree(numbered) { return numbered }
-        }
-        return name
+        return try name.firstFree { try taken.contains($0) || target.isTaken($0) }
     }
 
     private func copy(_ text: String, to target: AppBackups) throws -> CopiedBackup {

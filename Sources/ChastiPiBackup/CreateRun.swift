@@ -176,16 +176,16 @@ struct CreateRun: Sendable {
 
     private func newestSnapshot() throws -> Parent? {
         guard let contents = try backups.repository?.newestParent() else { return nil }
-        if let damage = try backups.knownDamage(of: contents) {
+        let name: BackupName
+        do throws(BackupNameError) { name = try BackupName(contents.name) } catch { return nil }
+        if let damage = try backups.knownDamage(of: contents, named: name) {
             run.report(
                 .warning(
-                    "'\(contents.name)' is known as damaged: \(damage). New backups may need what is damaged, too: run "
+                    "'\(name)' is known as damaged: \(damage). New backups may need what is damaged, too: run "
                         + "'repository repair packs', and then 'verify --all'"))
             return nil
         }
         let details = contents.metadata.details
-        let name: BackupName
-        do throws(BackupNameError) { name = try BackupName(contents.name) } catch { return nil }
         let reading = SourcePlan.ParentReading(
             name: name, contents.table, in: .backup(contents), evidence: .table(read: contents.metadata.time.moment))
         // Copies of databases are never shared, so that all that is shared is known for none.
@@ -221,13 +221,7 @@ struct CreateRun: Sendable {
     }
 
     private func freeName(_ prefix: BackupName.Prefix, at time: LocalTime) throws -> BackupName {
-        let name = BackupName.timestamped(prefix: prefix, at: time)
-        if try !backups.isTaken(name) { return name }
-        for number in 2... {
-            let numbered = try name.numbered(number)
-            if try !backups.isTaken(numbered) { return numbered }
-        }
-        return name
+        try BackupName.timestamped(prefix: prefix, at: time).firstFree { try backups.isTaken($0) }
     }
 
     private static func nameOwners(in table: inout EntryTable) {

@@ -75,8 +75,8 @@ package struct TreeWalk: Sendable {
 
     /// A directory that holds a file of this name is a backup directory (promise 4).
     package static let marker = Array(".chastipi-backups".utf8)
-    /// A directory that holds all of these is a repository, configured or not.
-    private static let repository = ["config", "data", "index", "keys", "locks", "snapshots"].map { Array($0.utf8) }
+    /// A directory that holds so many of what ``isOfRepository(_:_:)`` knows is a repository, configured or not.
+    private static let repositoryCount = 6
 
     private let root: Directory
     private let rootRecord: EntryRecord
@@ -147,16 +147,24 @@ package struct TreeWalk: Sendable {
         }
         listing.children = children
         listing.names = names
-        let isRepository = honorsMarker && listing.node != 0 && ofRepository == Self.repository.count
+        let isRepository = honorsMarker && listing.node != 0 && ofRepository == Self.repositoryCount
         listing.isContainer = isContainer || isRepository
     }
 
     /// Whether a repository has an entry of this name and kind, nil for one that is not known yet, at its top.
     private static func isOfRepository(_ name: UnsafeRawBufferPointer, _ kind: EntryKind?) -> Bool {
-        guard 4...9 ~= name.count, let index = repository.firstIndex(where: { name.elementsEqual($0) }) else {
-            return false
+        // Every name of a walk comes here: length and first letter rule out nearly all.
+        let known: (name: StaticString, kind: EntryKind)
+        switch (name.count, name.first) {
+        case (6, UInt8(ascii: "c")): known = ("config", .file)
+        case (4, UInt8(ascii: "d")): known = ("data", .directory)
+        case (5, UInt8(ascii: "i")): known = ("index", .directory)
+        case (4, UInt8(ascii: "k")): known = ("keys", .directory)
+        case (5, UInt8(ascii: "l")): known = ("locks", .directory)
+        case (9, UInt8(ascii: "s")): known = ("snapshots", .directory)
+        default: return false
         }
-        return kind == nil || kind == (index == 0 ? .file : .directory)
+        return (kind == nil || kind == known.kind) && known.name.withUTF8Buffer { name.elementsEqual($0) }
     }
 
     private func node(_ node: Int, isMarkedBy name: UnsafeRawBufferPointer) -> Bool {

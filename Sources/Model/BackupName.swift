@@ -66,6 +66,16 @@ extension BackupName {
         try BackupName("\(text)_\(n)")
     }
 
+    /// This name, or if it is taken the first with a number behind it that is not. Throws if that would be too long for a name.
+    package func firstFree(_ isTaken: (BackupName) throws -> Bool) throws -> BackupName {
+        var (name, number) = (self, 1)
+        while try isTaken(name) {
+            number += 1
+            name = try numbered(number)
+        }
+        return name
+    }
+
     /// For text of which the form is known: no time makes it longer than 50 characters.
     private init(unchecked text: String) {
         self.text = text

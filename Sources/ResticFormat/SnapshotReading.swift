@@ -55,9 +55,7 @@ struct SnapshotReading: Sendable {
     /// root what the directory holds. Nil if it is not there.
     private func position(of place: SnapshotPlace, in snapshot: Snapshot) throws -> [[UInt8]]? {
         var coder = repository.coder()
-        if try tree(place.components, below: snapshot.tree, &coder) != nil, !place.components.isEmpty {
-            return place.components
-        }
+        if try subtree(place.components, below: snapshot.tree, &coder)?.subtree != nil { return place.components }
         let targets = snapshot.paths.compactMap { place.firstName(of: $0) }
         for count in (0...place.components.count).reversed() {
             let position = Array(place.components.suffix(count))

@@ -65,12 +65,7 @@ extension RepositoryContainer {
         guard try !repository.backend.list(.snapshot).allSatisfy({ known.contains($0.key.id) }) else { return wanted }
         let names = SnapshotNames(try repository.snapshots(on: pool).snapshots, isOwn: isOwn)
         guard names.isTaken(wanted) else { return wanted }
-        if wanted.defaultPrefix != nil {
-            for number in 2...1000 {
-                let numbered = try wanted.withoutNumber.numbered(number)
-                if !names.isTaken(numbered) { return numbered }
-            }
-        }
+        if wanted.defaultPrefix != nil { return try wanted.withoutNumber.firstFree(names.isTaken) }
         throw BackupError(
             .nameTaken, "somebody has made a backup '\(wanted)' meanwhile", advice: "Choose another --name")
     }

@@ -71,6 +71,23 @@ import Testing
         #expect(try shared.run("show", "same", "--files", in: shared.two).status == 0)
     }
 
+    /// Two backups of one app with one name go by their IDs; what was made automatically stays under retention all the same.
+    @Test func automaticBackupsOfOneNameArePruned() throws {
+        let kept = try RepositoryApp(isCheap: true)
+        for name in ["auto_backup_20250101_000001", "auto_backup_20250101_000002"] {
+            try kept.done("create", "--name", name)
+        }
+        let tags = ["--tag", "name=auto_backup_20250101_000002", "--set", "name=auto_backup_20250101_000001"]
+        try ToolRun.run(
+            "restic", ["-r", kept.path, "--no-cache", "tag"] + tags,
+            environment: ["RESTIC_PASSWORD": RepositoryApp.password]
+        ).expectDone()
+        let names = try kept.names()
+        #expect(names.count == 2 && names.allSatisfy { $0.count == 16 }, "\(names)")
+        try kept.done("prune", "--keep-last", "1", "--yes", "--yes-remove-many")
+        #expect(try kept.names().count == 1)
+    }
+
     /// Runs that begin in one second get different names, however long they take.
     @Test func automaticNamesDiffer() throws {
         let shared = try Shared()
