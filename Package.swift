@@ -29,9 +29,7 @@ let package = Package(
         .executable(name: "chastipi-backup", targets: ["chastipi-backup"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
     ],
     targets: [
         // Floor 0: values, and the C modules.
@@ -39,20 +37,20 @@ let package = Package(
         .target(name: "CLinux", cSettings: strictC),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        // Without pkg-config, which knows the shared library: it is small, and few computers have it.
+        .systemLibrary(name: "CYaml", providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         // Floor 1.
         floor("Disk", ["Model", "CLinux"]),
-        floor("Codec", ["Model", "CCrypto", "CDeflate", "CZlib", "CZstd"]),
+        floor("Codec", ["Model", "CCrypto", "CDeflate", "CYaml", "CZlib", "CZstd"]),
         floor("Workers", ["Model"]),
         // Floor 2: what formats share.
         floor("Containers", ["Model", "Disk", "Codec", "Workers"]),
         floor(
             "LiveSQLite",
-            [
-                "Model", "Disk", "Codec", "Workers", "Containers", .product(name: "GRDB", package: "GRDB.swift"),
-                .product(name: "GRDBSQLite", package: "GRDB.swift"),
-            ]),
+            ["Model", "Disk", "Codec", "Workers", "Containers", "CSQLite"]),
         floor("Storage", ["Model", "Disk"]),
         // Floor 3: formats.
         floor("FolderFormat", ["Model", "Disk", "Codec", "Workers", "Containers"]),
@@ -63,7 +61,7 @@ let package = Package(
             "ChastiPiBackup",
             [
                 "Model", "Disk", "Codec", "Workers", "Containers", "LiveSQLite", "Storage", "FolderFormat", "ZipFormat",
-                "ResticFormat", .product(name: "Yams", package: "Yams"),
+                "ResticFormat",
             ]),
         // Floor 6: the program.
         .executableTarget(

@@ -1,6 +1,6 @@
+import Codec
 import Disk
 import Model
-import Yams
 
 /// `backups/backup.yaml`: where it is, and how it is read.
 struct ConfigurationFile {
@@ -58,7 +58,7 @@ struct ConfigurationReader {
     }
 
     /// Keys with how each is read: a new one is a line here.
-    private static let keys: [(name: String, read: @Sendable (inout ConfigurationReader, Node) throws -> Void)] = [
+    private static let keys: [(name: String, read: @Sendable (inout ConfigurationReader, YAMLNode) throws -> Void)] = [
         ("items", { try $0.readItems($1) }),
         ("exclude", { try $0.readExclude($1) }),
         ("default_exclusions", { try $0.readDefaultExclusions($1) }),
@@ -72,56 +72,32 @@ struct ConfigurationReader {
     ]
 
     mutating func read(_ text: String) throws -> Configuration {
-        // An alias could stand for another a thousand times over; nothing here needs one, and a forgotten quote looks like one.
-        if let problem = PlainYAML.problem(in: text) {
-            throw BackupError(.configuration, "\(file):\(problem.line):\(problem.column): \(problem.message)")
-        }
-        guard let node = try compose(text) else { return configuration }
+        guard let node = try document(in: text) else { return configuration }
         guard let mapping = node.mapping else {
-            if node.scalar?.string.isEmpty == true { return configuration }
+            if node.scalar?.isEmpty == true { return configuration }
             throw problem(node, "the file must consist of lines 'key: value'")
         }
-        var seen: Set<String> = []
-        for (keyNode, value) in mapping {
-            guard let key = keyNode.scalar?.string else { throw problem(keyNode, "a key must be a word") }
-            guard seen.insert(key).inserted else { throw problem(keyNode, "'\(printable(key.utf8))' stands twice") }
-            guard let known = Self.keys.first(where: { $0.name == key }) else {
-                throw unknown(key, keyNode, among: Self.keys.map(\.name))
+        for member in mapping {
+            guard let known = Self.keys.first(where: { $0.name == member.key }) else {
+                throw unknown(member, among: Self.keys.map(\.name))
             }
-            try known.read(&self, value)
+            try known.read(&self, member.value)
         }
         try checkUsualRepository()
         return configuration
     }
 
-    private func compose(_ text: String) throws -> Node? {
-        do {
-            return try Parser(yaml: text, encoding: .utf8).singleRoot()
-        } catch let error as YamlError {
-            throw invalid(error)
+    private func document(in text: String) throws -> YAMLNode? {
+        do throws(YAMLError) {
+            return try YAMLNode.document(in: text)
+        } catch {
+            throw problem(error.place, printable(error.message.utf8))
         }
-    }
-
-    private func invalid(_ error: YamlError) -> BackupError {
-        var place = ""
-        let what: String
-        switch error {
-        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
-            .composer(_, let problem, let mark, _):
-            place = ":\(mark.line):\(mark.column)"
-            what = "this is not valid YAML: \(problem)"
-        case .duplicatedKeysInMapping(let duplicates, let context):
-            place = ":\(context.mark.line):\(context.mark.column)"
-            what = "'\(duplicates.joined(separator: "', '"))' stands twice"
-        default:
-            what = "this is not valid YAML"
-        }
-        return BackupError(.configuration, "\(file)\(place): \(printable(what.utf8))")
     }
 
     // MARK: Keys
 
-    private mutating func readItems(_ node: Node) throws {
+    private mutating func readItems(_ node: YAMLNode) throws {
         let items = try strings(node).map { text, place in
             do {
                 return try ItemPattern(text, origin: origin(place))
@@ -135,7 +111,7 @@ struct ConfigurationReader {
         configuration.items = .init(value: items, origin: origin(node))
     }
 
-    private mutating func readExclude(_ node: Node) throws {
+    private mutating func readExclude(_ node: YAMLNode) throws {
         configuration.exclude = try strings(node).map { text, place in
             do throws(ExclusionError) {
                 return try ExclusionRule(text, origin: origin(place))
@@ -145,12 +121,12 @@ struct ConfigurationReader {
         }
     }
 
-    private mutating func readDefaultExclusions(_ node: Node) throws {
+    private mutating func readDefaultExclusions(_ node: YAMLNode) throws {
         guard let value = Self.boolean(node) else { throw problem(node, "'default_exclusions' is true or false") }
         configuration.usesDefaultExclusions = .init(value: value, origin: origin(node))
     }
 
-    private mutating func readTags(_ node: Node) throws {
+    private mutating func readTags(_ node: YAMLNode) throws {
         let tags = try strings(node).map { text, place in
             guard Configuration.isTag(text) else { throw problem(place, "'\(printable(text.utf8))' is no tag") }
             return text
@@ -159,8 +135,8 @@ struct ConfigurationReader {
     }
 
     /// `30 days`, or `never`.
-    private mutating func readFullRead(_ node: Node) throws {
-        let words = (node.scalar?.string ?? "").split(separator: " ")
+    private mutating func readFullRead(_ node: YAMLNode) throws {
+        let words = (node.scalar ?? "").split(separator: " ")
         if words == ["never"] {
             configuration.fullReadDays = .init(value: nil, origin: origin(node))
             return
@@ -171,39 +147,40 @@ struct ConfigurationReader {
     }
 
     /// `folder` or `zip`.
-    private mutating func readFormat(_ node: Node) throws {
-        guard let text = node.scalar?.string, let format = BackupFormat(rawValue: text) else {
+    private mutating func readFormat(_ node: YAMLNode) throws {
+        guard let text = node.scalar, let format = BackupFormat(rawValue: text) else {
             throw problem(node, "'format' is folder, zip or repository")
         }
         configuration.format = .init(value: format, origin: origin(node))
     }
 
     /// Lines `path: raw`.
-    private mutating func readDatabases(_ node: Node) throws {
+    private mutating func readDatabases(_ node: YAMLNode) throws {
         guard let mapping = node.mapping else { throw problem(node, "'sqlite' consists of lines 'path/of.db: raw'") }
         var paths: Set<EntryPath> = []
-        for (key, value) in mapping {
-            guard let text = key.scalar?.string, let path = EntryPath(RestorePlanning.trimmed(text)), !path.isRoot
-            else { throw problem(key, "this is no path inside the app") }
-            switch value.scalar?.string {
+        for member in mapping {
+            guard let path = EntryPath(RestorePlanning.trimmed(member.key)), !path.isRoot else {
+                throw problem(member.keyPlace, "this is no path inside the app")
+            }
+            switch member.value.scalar {
             case "raw": paths.insert(path)
             case "consistent": break
-            default: throw problem(value, "a database is 'raw' or 'consistent'")
+            default: throw problem(member.value, "a database is 'raw' or 'consistent'")
             }
         }
         configuration.rawDatabases = .init(value: paths, origin: origin(node))
     }
 
-    private mutating func setRetention(_ policy: RetentionPolicy, _ node: Node) {
+    private mutating func setRetention(_ policy: RetentionPolicy, _ node: YAMLNode) {
         configuration.retention = .init(value: policy, origin: origin(node))
     }
 
-    private mutating func setRepositories(_ places: [RepositoryPlace], _ node: Node) {
+    private mutating func setRepositories(_ places: [RepositoryPlace], _ node: YAMLNode) {
         configuration.repositories = .init(value: places, origin: origin(node))
     }
 
-    private mutating func readUsualRepository(_ node: Node) throws {
-        guard let name = node.scalar?.string else {
+    private mutating func readUsualRepository(_ node: YAMLNode) throws {
+        guard let name = node.scalar else {
             throw problem(node, "'repository' is the name of one of 'repositories'")
         }
         configuration.usualRepository = .init(value: name, origin: origin(node))
@@ -219,16 +196,16 @@ struct ConfigurationReader {
 
     // MARK: Values
 
-    func strings(_ node: Node) throws -> [(String, Node)] {
+    func strings(_ node: YAMLNode) throws -> [(String, YAMLNode)] {
         guard let sequence = node.sequence else { throw problem(node, "this must be a list, a line '- …' for each") }
         return try sequence.map { element in
-            guard let text = element.scalar?.string, !text.isEmpty else { throw problem(element, "this must be text") }
+            guard let text = element.scalar, !text.isEmpty else { throw problem(element, "this must be text") }
             return (text, element)
         }
     }
 
-    static func boolean(_ node: Node) -> Bool? {
-        switch node.scalar?.string {
+    static func boolean(_ node: YAMLNode) -> Bool? {
+        switch node.scalar {
         case "true": true
         case "false": false
         default: nil
@@ -237,20 +214,29 @@ struct ConfigurationReader {
 
     // MARK: Errors
 
-    func origin(_ node: Node) -> String {
-        node.mark.map { "\(file):\($0.line)" } ?? file
+    func origin(_ node: YAMLNode) -> String {
+        origin(node.place)
     }
 
-    func problem(_ node: Node, _ what: String) -> BackupError {
-        let place = node.mark.map { ":\($0.line):\($0.column)" } ?? ""
-        return BackupError(.configuration, "\(file)\(place): \(what)")
+    func origin(_ place: YAMLPlace) -> String {
+        "\(file):\(place.line)"
     }
 
-    func unknown(_ key: String, _ node: Node, among keys: [String]) -> BackupError {
+    func problem(_ node: YAMLNode, _ what: String) -> BackupError {
+        problem(node.place, what)
+    }
+
+    func problem(_ place: YAMLPlace, _ what: String) -> BackupError {
+        BackupError(.configuration, "\(file):\(place.line):\(place.column): \(what)")
+    }
+
+    func unknown(_ member: YAMLNode.Member, among keys: [String]) -> BackupError {
+        let key = member.key
         let nearest = keys.min { Self.distance($0, key) < Self.distance($1, key) } ?? ""
         let hint = Self.distance(nearest, key) <= max(2, key.utf8.count / 3) ? "; did you mean '\(nearest)'?" : ""
         return BackupError(
-            .configuration, "\(problem(node, "there is no key '\(printable(key.utf8.prefix(60)))'").message)\(hint)",
+            .configuration,
+            "\(problem(member.keyPlace, "there is no key '\(printable(key.utf8.prefix(60)))'").message)\(hint)",
             advice: "The keys are \(keys.joined(separator: ", "))")
     }
 

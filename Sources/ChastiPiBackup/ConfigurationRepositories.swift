@@ -1,34 +1,33 @@
+import Codec
 import Model
-import Yams
 
 extension ConfigurationReader {
     private static let repositoryKeys = ["location", "password_file", "password_command"]
 
     /// Lines `name: /path`, or a name with what is known of the repository below it.
-    func repositories(_ node: Node) throws -> [RepositoryPlace] {
+    func repositories(_ node: YAMLNode) throws -> [RepositoryPlace] {
         guard let mapping = node.mapping else {
             throw problem(node, "'repositories' consists of lines such as 'usb: /mnt/usb/repository'")
         }
         var places: [RepositoryPlace] = []
-        for (key, value) in mapping {
-            guard let name = key.scalar?.string, RepositoryPlace.isName(name) else {
-                throw problem(key, "a repository's name is made of letters, digits, '.', '_' and '-'")
+        for member in mapping {
+            guard RepositoryPlace.isName(member.key) else {
+                throw problem(
+                    member.keyPlace, "a repository's name is made of letters, digits, '.', '_' and '-'")
             }
-            guard !places.contains(where: { $0.name == name }) else { throw problem(key, "'\(name)' stands twice") }
-            places.append(try place(name, value, origin: origin(key)))
+            places.append(try place(member.key, member.value, origin: origin(member.keyPlace)))
         }
         return places
     }
 
-    private func place(_ name: String, _ node: Node, origin: String) throws -> RepositoryPlace {
+    private func place(_ name: String, _ node: YAMLNode, origin: String) throws -> RepositoryPlace {
         guard let mapping = node.mapping else { return try place(name, at: node, password: nil, origin) }
-        var values: [String: Node] = [:]
-        for (keyNode, value) in mapping {
-            guard let key = keyNode.scalar?.string else { throw problem(keyNode, "a key must be a word") }
-            guard Self.repositoryKeys.contains(key) else {
-                throw unknown(key, keyNode, among: Self.repositoryKeys)
+        var values: [String: YAMLNode] = [:]
+        for member in mapping {
+            guard Self.repositoryKeys.contains(member.key) else {
+                throw unknown(member, among: Self.repositoryKeys)
             }
-            guard values.updateValue(value, forKey: key) == nil else { throw problem(keyNode, "'\(key)' stands twice") }
+            values[member.key] = member.value
         }
         guard let location = values["location"] else {
             throw problem(node, "the repository '\(name)' has no 'location'")
@@ -45,9 +44,9 @@ extension ConfigurationReader {
     }
 
     private func place(
-        _ name: String, at node: Node, password: PasswordOrigin?, _ origin: String
+        _ name: String, at node: YAMLNode, password: PasswordOrigin?, _ origin: String
     ) throws -> RepositoryPlace {
-        guard let location = node.scalar?.string else { throw problem(node, "this must be the path of a repository") }
+        guard let location = node.scalar else { throw problem(node, "this must be the path of a repository") }
         let place: RepositoryPlace
         do throws(BackupError) {
             place = try RepositoryPlace(location: location, name: name, password: password, origin: origin)
@@ -58,18 +57,18 @@ extension ConfigurationReader {
         return place
     }
 
-    private func absolutePath(_ node: Node) throws -> String {
-        guard let text = node.scalar?.string, text.hasPrefix("/") else { throw notAbsolute(node) }
+    private func absolutePath(_ node: YAMLNode) throws -> String {
+        guard let text = node.scalar, text.hasPrefix("/") else { throw notAbsolute(node) }
         return text
     }
 
     /// Whoever starts the program is anywhere.
-    private func notAbsolute(_ node: Node) -> BackupError {
+    private func notAbsolute(_ node: YAMLNode) -> BackupError {
         problem(node, "this must be a path that begins with '/'")
     }
 
-    private func words(of node: Node) throws -> [String] {
-        guard let text = node.scalar?.string else { throw problem(node, "this must be a command") }
+    private func words(of node: YAMLNode) throws -> [String] {
+        guard let text = node.scalar else { throw problem(node, "this must be a command") }
         do throws(CommandWordsError) {
             return try CommandWords.split(text)
         } catch {

@@ -1,19 +1,17 @@
+import Codec
 import Model
-import Yams
 
 extension ConfigurationReader {
     private static let retentionKeys = RetentionPolicy.keys + ["tags", "include_named"]
 
     /// Counts and spans by name, as the options of `prune` have them.
-    func retention(_ node: Node) throws -> RetentionPolicy {
+    func retention(_ node: YAMLNode) throws -> RetentionPolicy {
         guard let mapping = node.mapping else {
             throw problem(node, "'retention' consists of lines such as 'daily: 7' or 'within: 30d'")
         }
         var policy = RetentionPolicy()
-        var seen: Set<String> = []
-        for (keyNode, value) in mapping {
-            guard let key = keyNode.scalar?.string else { throw problem(keyNode, "a key must be a word") }
-            guard seen.insert(key).inserted else { throw problem(keyNode, "'\(printable(key.utf8))' stands twice") }
+        for member in mapping {
+            let (key, value) = (member.key, member.value)
             switch key {
             case "tags":
                 for (text, place) in try strings(value) {
@@ -29,7 +27,7 @@ extension ConfigurationReader {
                 }
                 policy.includesNamed = isIncluded
             case _ where RetentionPolicy.keys.contains(key): try set(key, to: value, in: &policy)
-            default: throw unknown(key, keyNode, among: Self.retentionKeys)
+            default: throw unknown(member, among: Self.retentionKeys)
             }
         }
         if policy.isEmpty {
@@ -38,8 +36,8 @@ extension ConfigurationReader {
         return policy
     }
 
-    private func set(_ key: String, to node: Node, in policy: inout RetentionPolicy) throws {
-        guard let text = node.scalar?.string else { throw problem(node, "'\(key)' takes one value") }
+    private func set(_ key: String, to node: YAMLNode, in policy: inout RetentionPolicy) throws {
+        guard let text = node.scalar else { throw problem(node, "'\(key)' takes one value") }
         do throws(RetentionError) {
             try policy.set(key, to: text)
         } catch {

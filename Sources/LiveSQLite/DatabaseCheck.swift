@@ -1,5 +1,4 @@
 import Disk
-import GRDB
 import Model
 
 /// Opens a stored database, in a copy, and lets SQLite look through all of it.
@@ -23,13 +22,13 @@ package struct DatabaseCheck {
                 var file = try NewFile((name + suffix).utf8, in: scratch)
                 if try !copy(suffix, &file) { try scratch.unlink((name + suffix).utf8) }
             }
-            let queue = try DatabaseConnection.toCopy(name.utf8, in: scratch)
-            let verdict = try queue.read { try DatabaseVerdict(of: $0, .full, stop: run.stop) }
-            try queue.close()
+            let database = try DatabaseConnection.toCopy(name.utf8, in: scratch)
+            let verdict = try DatabaseVerdict(of: database, .full, stop: run.stop)
+            try database.close()
             return verdict
         } catch let error as DatabaseError {
             return DatabaseVerdict(
-                damage: ["it cannot be opened: \(printable((error.message ?? "\(error.resultCode.rawValue)").utf8))"])
+                damage: ["it cannot be opened: \(printable(error.message.utf8))"])
         }
     }
 

@@ -1,6 +1,6 @@
+import CSQLite
 import Containers
 import Disk
-import GRDB
 import Model
 
 /// Why a database could not be copied consistently, as a clause.
@@ -49,7 +49,7 @@ struct DatabaseCopy {
                 try discard()
                 // A wait for a lock ends when the run is to stop.
                 try run.stop.check()
-                if error.resultCode == .SQLITE_FULL {
+                if error.code == SQLITE_FULL {
                     throw DiskError(.noSpace, "copy", "a database", because: "no space")
                 }
                 throw DatabaseNotCopied(reason: Self.reason(error))
@@ -69,11 +69,11 @@ struct DatabaseCopy {
     }
 
     private static func reason(_ error: DatabaseError) -> String {
-        switch error.resultCode {
-        case .SQLITE_NOTADB: "it is encrypted, or no database"
-        case .SQLITE_CORRUPT: "it is damaged"
-        case .SQLITE_BUSY, .SQLITE_LOCKED: "a writer has locked it for \(patience / 1000) s"
-        default: printable((error.message ?? "SQLite fails with \(error.resultCode.rawValue)").utf8)
+        switch error.code {
+        case SQLITE_NOTADB: "it is encrypted, or no database"
+        case SQLITE_CORRUPT: "it is damaged"
+        case SQLITE_BUSY, SQLITE_LOCKED: "a writer has locked it for \(patience / 1000) s"
+        default: printable(error.message.utf8)
         }
     }
 
@@ -88,7 +88,7 @@ struct DatabaseCopy {
         let (way, isWAL) = try copySource()
         // Nothing of the app is held from here on.
         var facts = try openCopy { database in
-            try database.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+            try database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return try check(database)
         }
         facts.way = way
@@ -146,7 +146,7 @@ struct DatabaseCopy {
     private func copyOnlineOrRolledBack(locking: () throws -> Void = {}) throws -> StoredDatabase.Way {
         do {
             return try copyOnline()
-        } catch let error as DatabaseError where [.SQLITE_READONLY, .SQLITE_CANTOPEN].contains(error.resultCode) {
+        } catch let error as DatabaseError where [SQLITE_READONLY, SQLITE_CANTOPEN].contains(error.code) {
             try discard()
             try locking()
             return try copyFiles()
@@ -156,11 +156,10 @@ struct DatabaseCopy {
     private func copyOnline() throws -> StoredDatabase.Way {
         let from = try DatabaseConnection.toSource(source, patience: Self.patience, stop: run.stop)
         try openCopy { to in
-            try from.read { database in
-                // From its first read on the transaction is one snapshot, through all steps.
-                _ = try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_master")
-                try database.backup(to: to, pagesPerStep: Self.pagesPerStep) { _ in try run.stop.check() }
-            }
+            // From its first read on a transaction is one snapshot, through all steps.
+            try from.execute("BEGIN; SELECT count(*) FROM sqlite_master")
+            try from.copy(to: to, pagesPerStep: Self.pagesPerStep) { try run.stop.check() }
+            try from.execute("COMMIT")
         }
         try from.close()
         return .online
@@ -203,13 +202,11 @@ struct DatabaseCopy {
 
     /// Opens the copy, and closes it so that it stands alone.
     private func openCopy<R>(_ body: (Database) throws -> R) throws -> R {
-        let queue = try DatabaseConnection.toCopy(name.utf8, in: scratch)
-        let result = try queue.writeWithoutTransaction { database in
-            // What makes the backup durable is its own sync.
-            try database.execute(sql: "PRAGMA synchronous = OFF")
-            return try body(database)
-        }
-        try queue.close()
+        let database = try DatabaseConnection.toCopy(name.utf8, in: scratch)
+        // What makes the backup durable is its own sync.
+        try database.execute("PRAGMA synchronous = OFF")
+        let result = try body(database)
+        try database.close()
         for companion in DatabaseFiles.companions(of: name.utf8) where try scratch.status(of: companion) != nil {
             throw ChangedMeanwhile(reason: "its log could not be taken over")
         }
@@ -222,8 +219,8 @@ struct DatabaseCopy {
         if let damage = verdict.damage.first { throw DatabaseNotCopied(reason: "it is damaged: \(damage)") }
         var facts = Facts()
         facts.notes = verdict.notes
-        facts.pages = UInt64(try Int64.fetchOne(database, sql: "PRAGMA page_count") ?? 0)
-        facts.pageSize = UInt64(try Int64.fetchOne(database, sql: "PRAGMA page_size") ?? 0)
+        facts.pages = try database.number("PRAGMA page_count")
+        facts.pageSize = try database.number("PRAGMA page_size")
         return facts
     }
 }

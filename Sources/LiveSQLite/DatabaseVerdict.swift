@@ -1,4 +1,4 @@
-import GRDB
+import CSQLite
 import Model
 
 /// What SQLite's own check says of a database.
@@ -27,10 +27,10 @@ package struct DatabaseVerdict: Sendable, Equatable {
     init(of database: Database, _ depth: Depth, stop: StopFlag) throws {
         self = try database.stopping(with: stop) {
             // An app may have functions of its own in them.
-            try database.execute(sql: "PRAGMA ignore_check_constraints = ON")
+            try database.execute("PRAGMA ignore_check_constraints = ON")
             do {
                 return try Self.run(depth, "\(Self.lines)", database)
-            } catch let error as DatabaseError where error.resultCode == .SQLITE_ERROR {
+            } catch let error as DatabaseError where error.code == SQLITE_ERROR {
                 return try Self.byTable(depth, database)
             }
         }
@@ -38,8 +38,8 @@ package struct DatabaseVerdict: Sendable, Equatable {
 
     private static func byTable(_ depth: Depth, _ database: Database) throws -> DatabaseVerdict {
         var verdict = DatabaseVerdict()
-        let tables = try String.fetchAll(
-            database, sql: "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1")
+        let tables = try database.texts(
+            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1")
         for table in tables where verdict.damage.count < Self.lines {
             do {
                 let found = try run(
@@ -48,9 +48,9 @@ package struct DatabaseVerdict: Sendable, Equatable {
                     database)
                 verdict.damage += found.damage
                 verdict.notes += found.notes
-            } catch let error as DatabaseError where error.resultCode == .SQLITE_ERROR {
+            } catch let error as DatabaseError where error.code == SQLITE_ERROR {
                 verdict.notes.append(
-                    "table \(printable(table.utf8)) cannot be checked without its app: \(printable((error.message ?? "").utf8))"
+                    "table \(printable(table.utf8)) cannot be checked without its app: \(printable(error.message.utf8))"
                 )
             }
         }
@@ -58,7 +58,7 @@ package struct DatabaseVerdict: Sendable, Equatable {
     }
 
     private static func run(_ depth: Depth, _ argument: String, _ database: Database) throws -> DatabaseVerdict {
-        let lines = try String.fetchAll(database, sql: "PRAGMA \(depth.rawValue)(\(argument))").filter { $0 != "ok" }
+        let lines = try database.texts("PRAGMA \(depth.rawValue)(\(argument))").filter { $0 != "ok" }
         return DatabaseVerdict(
             damage: lines.filter { !isAboutValues($0) }.map { printable($0.utf8) },
             notes: lines.filter { isAboutValues($0) }.map { printable($0.utf8) })

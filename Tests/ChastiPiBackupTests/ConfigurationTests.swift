@@ -80,13 +80,6 @@ import Testing
         #expect(throws: BackupError.self) { try read(String(repeating: "[", count: 200_000)) }
     }
 
-    @Test(arguments: [
-        "a: 'it''s *fine*'", "a: \"&x \\\" *y\"", "a: b*c", "a: x & y", "# *a\nb: 1", "a: [b, \"*c\"]", "a: 5 ! 4",
-    ])
-    func ordinaryTextIsPlain(text: String) {
-        #expect(PlainYAML.problem(in: text) == nil)
-    }
-
     // MARK: What a request and the configuration select together
 
     @Test func rulesStandInTheirOrder() throws {
