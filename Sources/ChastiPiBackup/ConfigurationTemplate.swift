@@ -6,15 +6,24 @@ extension BackupManager {
     public func writeConfiguration() throws -> String {
         try Self.reporting {
             let backups = try places.backups()
-            let name = ConfigurationFile.name
-            let path = places.backupPath + "/" + name
-            guard try backups.status(of: name.utf8) == nil else {
-                throw BackupError(
-                    .refused, "\(printable(path.utf8)) exists already", advice: "Edit it, or move it away first")
-            }
-            try backups.createFile(name, with: Array(Self.configurationTemplate.utf8))
+            let path = try newConfigurationPath(in: backups)
+            try backups.createFile(ConfigurationFile.name, with: Array(Self.configurationTemplate.utf8))
             return path
         }
+    }
+
+    /// The path that ``writeConfiguration()`` would write.
+    public func previewConfiguration() throws -> String {
+        try Self.reporting { try newConfigurationPath(in: try places.existingBackups()) }
+    }
+
+    private func newConfigurationPath(in backups: Directory?) throws -> String {
+        let path = places.backupPath + "/" + ConfigurationFile.name
+        guard try backups?.status(of: ConfigurationFile.name.utf8) == nil else {
+            throw BackupError(
+                .refused, "\(printable(path.utf8)) exists already", advice: "Edit it, or move it away first")
+        }
+        return path
     }
 
     static var configurationTemplate: String {

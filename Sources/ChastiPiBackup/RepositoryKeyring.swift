@@ -40,6 +40,11 @@ extension RepositoryManager {
         }
     }
 
+    /// Does everything that ``addKey(passwordFile:generates:)`` does before it adds something.
+    public func previewAddKey(passwordFile path: String?, generates: Bool = false) throws {
+        try previewNewPassword(path, generates: generates) { try $0.checkRoomForKey() }
+    }
+
     /// Replaces the password that opens the repository for this run. Returns the IDs of the key that goes and of the new one.
     public func changePassword(passwordFile path: String?, generates: Bool = false) throws -> (old: String, new: String)
     {
@@ -48,6 +53,16 @@ extension RepositoryManager {
                 (repository.keyID.hex, try repository.changePassword(to: new, .own, now: run.now()).hex)
             }
         }
+    }
+
+    /// The ID of the key that ``changePassword(passwordFile:generates:)`` would remove.
+    public func previewChangePassword(passwordFile path: String?, generates: Bool = false) throws -> String {
+        try previewNewPassword(path, generates: generates) { $0.keyID.hex }
+    }
+
+    /// The ID of the key that ``removeKey(_:)`` would remove.
+    public func previewRemoveKey(_ prefix: String) throws -> String {
+        try BackupManager.reporting { try opening.open().removableKey(prefix).id.hex }
     }
 
     /// Removes the key whose ID begins with `prefix`; not the one that has opened the repository. Returns its ID.
@@ -59,12 +74,7 @@ extension RepositoryManager {
         _ path: String?, generates: Bool, _ body: (Password) throws -> R
     ) throws -> R {
         guard generates else { return try body(newPassword(path)) }
-        guard let path else {
-            throw BackupError(
-                .usage, "a generated password must be kept somewhere",
-                advice: "Name a new file for it with --new-password-file")
-        }
-        let file = try SecretFile(path: path, what: "the password file")
+        let file = try newFile(path)
         let generated = try PasswordText.random()
         try BackupManager.reporting {
             _ = try opening.open()
@@ -78,6 +88,23 @@ extension RepositoryManager {
             if !opening.mayOpen(with: generated.password) { try file.remove() }
             throw error
         }
+    }
+
+    private func previewNewPassword<R>(
+        _ path: String?, generates: Bool, _ body: (Repository) throws -> R
+    ) throws -> R {
+        if generates { _ = try newFile(path) } else { _ = try newPassword(path) }
+        return try BackupManager.reporting { try body(opening.open()) }
+    }
+
+    /// For a generated password.
+    private func newFile(_ path: String?) throws -> SecretFile {
+        guard let path else {
+            throw BackupError(
+                .usage, "a generated password must be kept somewhere",
+                advice: "Name a new file for it with --new-password-file")
+        }
+        return try SecretFile(path: path, what: "the password file")
     }
 
     private func newPassword(_ path: String?) throws -> Password {

@@ -27,9 +27,11 @@ public enum UnlockExtent: Sendable {
     case leftBehind
     /// All of them: only where nobody uses the repository.
     case everything
+
+    fileprivate var removal: LockRemoval { self == .everything ? .all : .stale }
 }
 
-/// What ``RepositoryManager/unlock(_:)`` did.
+/// What ``RepositoryManager/unlock(_:)`` did, or would do.
 public struct UnlockOutcome: Sendable {
     public let removed: [RepositoryUser]
     /// IDs of files that are gone, and could not be read as locks.
@@ -38,17 +40,24 @@ public struct UnlockOutcome: Sendable {
     public let kept: [RepositoryUser]
     /// Files that stay and cannot be read.
     public let findings: [Finding]
+
+    fileprivate init(_ result: UnlockResult) {
+        removed = result.removed.map { RepositoryUser($0) }
+        removedUnread = result.removedUnread.map(\.hex)
+        kept = result.kept.map { RepositoryUser($0) }
+        findings = result.findings
+    }
 }
 
 extension RepositoryManager {
+    /// What ``unlock(_:)`` would do.
+    public func previewUnlock(_ extent: UnlockExtent) throws -> UnlockOutcome {
+        try BackupManager.reporting { UnlockOutcome(try opening.open().unlockPlan(extent.removal, in: run)) }
+    }
+
     /// Removes locks that dead runs have left behind.
     public func unlock(_ extent: UnlockExtent) throws -> UnlockOutcome {
-        try BackupManager.reporting {
-            let result = try opening.open().unlock(extent == .everything ? .all : .stale, in: run)
-            return UnlockOutcome(
-                removed: result.removed.map { RepositoryUser($0) }, removedUnread: result.removedUnread.map(\.hex),
-                kept: result.kept.map { RepositoryUser($0) }, findings: result.findings)
-        }
+        try BackupManager.reporting { UnlockOutcome(try opening.open().unlock(extent.removal, in: run)) }
     }
 
     /// Does `body` with the opened repository, locked. Under a shared lock others may add backups meanwhile.

@@ -16,10 +16,10 @@ public struct NewRepositoryRequest: Sendable {
     public init() {}
 }
 
-/// A repository that was made.
+/// A repository that was made, or would be.
 public struct NewRepositoryResult: Sendable {
-    /// 64 hexadecimal digits.
-    public let id: String
+    /// 64 hexadecimal digits; nil in a preview.
+    public let id: String?
     public let path: String
     /// The new file that has the generated password.
     public let passwordFile: String?
@@ -32,10 +32,36 @@ struct RepositoryMaking {
     let request: NewRepositoryRequest
     let run: RunContext
 
-    func make() throws -> NewRepositoryResult {
+    /// Everything that can be known before something is made.
+    private struct Preparation {
+        let directory: NewRepositoryDirectory
+        /// Of the directory, from the root.
+        let location: String
+        let password: NewRepositoryPassword
+        let kit: SecretFile?
+
+        func result(_ id: SHA256Digest?) -> NewRepositoryResult {
+            NewRepositoryResult(
+                id: id?.hex, path: location, passwordFile: password.newFile?.path, kit: kit?.path)
+        }
+    }
+
+    private func prepare() throws -> Preparation {
         let directory = try NewRepositoryDirectory(place)
         let kit = try request.kit.map { try SecretFile(path: $0, what: "the emergency kit") }
         let password = try NewRepositoryPassword(place: place, request: request, run: run)
+        let location = try directory.location()
+        if kit != nil { _ = try text(of: nil, at: location, password) }
+        return Preparation(directory: directory, location: location, password: password, kit: kit)
+    }
+
+    func preview() throws -> NewRepositoryResult {
+        try prepare().result(nil)
+    }
+
+    func make() throws -> NewRepositoryResult {
+        let preparation = try prepare()
+        let (directory, password, kit) = (preparation.directory, preparation.password, preparation.kit)
         var made: [SecretFile] = []
         do {
             // Before the repository: none is ever there whose password nobody has.
@@ -43,16 +69,14 @@ struct RepositoryMaking {
                 try file.create(Array("\(password.text ?? "")\n".utf8))
                 made.append(file)
             }
-            let location = try directory.location()
             if let kit {
-                try kit.create(try text(of: nil, at: location, password))
+                try kit.create(try text(of: nil, at: preparation.location, password))
                 made.append(kit)
             }
             try directory.make()
-            let repository = try create(password.password)
-            let id = repository.configuration.id.hex
-            try kit?.replace(try text(of: id, at: location, password))
-            return NewRepositoryResult(id: id, path: location, passwordFile: password.newFile?.path, kit: kit?.path)
+            let id = try create(password.password).configuration.id
+            try kit?.replace(try text(of: id.hex, at: preparation.location, password))
+            return preparation.result(id)
         } catch {
             // What another made meanwhile is there to stay.
             if (error as? BackupError)?.code != .nameTaken { try directory.takeBack() }

@@ -26,6 +26,11 @@ public struct RepositoryManager: Sendable {
         opening = RepositoryOpening(place, run: run)
     }
 
+    /// What ``create(_:)`` would make; the password is read, or asked for, all the same.
+    public func previewCreate(_ request: NewRepositoryRequest) throws -> NewRepositoryResult {
+        try BackupManager.reporting { try RepositoryMaking(place: place, request: request, run: run).preview() }
+    }
+
     /// Makes the repository, where there is none.
     public func create(_ request: NewRepositoryRequest) throws -> NewRepositoryResult {
         try BackupManager.reporting { try RepositoryMaking(place: place, request: request, run: run).make() }

@@ -50,16 +50,19 @@ extension Repository {
         return (keys, findings.sorted { $0.subject < $1.subject })
     }
 
-    /// Adds a password. The caller holds a lock. Returns the ID of the key.
-    ///
-    /// Throws `BackupError(.refused)` if there are as many as are tried when a repository is opened.
-    package func addKey(_ password: Password, _ new: NewKey, now: LocalTime) throws -> SHA256Digest {
+    /// Throws `BackupError(.refused)` if there are as many keys as are tried when a repository is opened.
+    package func checkRoomForKey() throws {
         let count = try backend.list(.key).count
         guard count < Self.keyLimit else {
             throw BackupError(
                 .refused, "the repository \(backend.place) has \(count) keys already, and no more are tried",
                 advice: "Remove one that is not needed: 'repository key remove'")
         }
+    }
+
+    /// Adds a password, where there is room for it. The caller holds a lock. Returns the ID of the key.
+    package func addKey(_ password: Password, _ new: NewKey, now: LocalTime) throws -> SHA256Digest {
+        try checkRoomForKey()
         return try storeKey(password, new, now: now)
     }
 
@@ -77,10 +80,17 @@ extension Repository {
         return id
     }
 
-    /// Removes the key whose ID begins with `prefix`. The caller holds an exclusive lock. Returns its ID.
+    /// Removes the key that ``removableKey(_:)`` finds. The caller holds an exclusive lock. Returns its ID.
+    package func removeKey(_ prefix: String) throws -> SHA256Digest {
+        let key = try removableKey(prefix)
+        try backend.remove(key)
+        return key.id
+    }
+
+    /// The key whose ID begins with `prefix`, if it may be removed.
     ///
     /// Throws `BackupError`: `notFound`, `usage` if several begin so, `refused` for the one that is in use.
-    package func removeKey(_ prefix: String) throws -> SHA256Digest {
+    package func removableKey(_ prefix: String) throws -> ObjectKey {
         let all = try backend.list(.key).map(\.key)
         let found = all.filter { $0.fileName.hasPrefix(prefix.lowercased()) }
         let shown = printable(prefix.utf8)
@@ -101,8 +111,7 @@ extension Repository {
         guard all.contains(.key(keyID)) else {
             throw BackupError(.refused, "the key \(keyID.shortHex), which has opened the repository, is there no more")
         }
-        try backend.remove(key)
-        return key.id
+        return key
     }
 
     // MARK: Files

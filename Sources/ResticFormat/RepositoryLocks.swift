@@ -152,6 +152,14 @@ extension Repository {
 
     /// Removes locks that others have left behind. Needs no lock.
     package func unlock(_ which: LockRemoval, in run: RunContext) throws -> UnlockResult {
+        let plan = try unlockPlan(which, in: run)
+        let keys = plan.removed.map(\.id) + plan.removedUnread
+        if let error = backend.remove(keys.map { .lock($0) }).values.first { throw error }
+        return plan
+    }
+
+    /// What ``unlock(_:in:)`` would come to now.
+    package func unlockPlan(_ which: LockRemoval, in run: RunContext) throws -> UnlockResult {
         let here = LockFile.own(.shared, verb: "", at: run.now())
         let scan = try scanLocks(except: [])
         var result = UnlockResult()
@@ -166,8 +174,6 @@ extension Repository {
             let known = Set(scan.locks.map(\.id))
             result.removedUnread = try backend.list(.lock).map(\.key.id).filter { !known.contains($0) }
         }
-        let keys = result.removed.map(\.id) + result.removedUnread
-        if let error = backend.remove(keys.map { .lock($0) }).values.first { throw error }
         return result
     }
 }

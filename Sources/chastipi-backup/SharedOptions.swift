@@ -85,6 +85,15 @@ struct EncryptionOptions: ParsableArguments {
     func isWanted(_ options: SharedOptions) -> Bool { encrypt || options.passwordFile != nil }
 }
 
+/// For verbs that change something and never ask.
+struct DryRunOption: ParsableArguments {
+    @Flag(help: "Only say what would be done.")
+    var dryRun = false
+
+    /// For programs.
+    var member: (String, JSONOutput) { ("dry_run", .bool(dryRun)) }
+}
+
 /// For verbs that change something.
 struct ChangeOptions: ParsableArguments {
     @Flag(help: "Only say what would be done.")

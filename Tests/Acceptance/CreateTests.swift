@@ -200,8 +200,11 @@ import Testing
     @Test func aFailedConfigInitLeavesNothing() throws {
         let counted = try TestApp()
         try counted.tree.makeDirectory(entry("backups"))
+        #expect(try counted.done("config", "init", "--dry-run").output.hasPrefix("to write: "))
+        #expect(try FileManager.default.contentsOfDirectory(atPath: counted.path + "/backups").isEmpty)
         let calls = try Program(app: counted.path).countCalls("config", ["init"])
         #expect(calls > 3)
+        try counted.run("config", "init", "--dry-run").expectError(1, "exists already")
         for fault in ["EIO", "late-EIO", "ENOSPC"] {
             for number in 1...calls {
                 let app = try TestApp()

@@ -134,6 +134,26 @@ struct RepositoryHome {
     }
 
     /// What failed leaves nothing: no kit of a repository that is none, and nothing is overwritten.
+    @Test func aDryRunOnlySays() throws {
+        let (kit, file) = (home.tree.path + "/kit", home.tree.path + "/new")
+        let before = try TreeSnapshot(of: home.tree.directory)
+        let plain = try home.done("init", "--dry-run")
+        #expect(plain.output == "to make: a repository at \(home.path)\n", "\(plain)")
+        let all = try home.run(
+            ["init", "--dry-run", "--generate-password", "--password-file", file, "--emergency-kit", kit])
+        #expect(
+            all.output.split(separator: "\n").dropFirst() == [
+                "to write: its password to \(file)", "to write: the emergency kit to \(kit), with the password",
+            ], "\(all)")
+        #expect(try home.done("init", "--dry-run", "--json").output.contains("\"id\": null"))
+        try home.run(["init", "--dry-run"], at: home.tree.path).expectError(1, "is not empty")
+        try home.run(["init", "--dry-run"], environment: [:]).expectError(2, "no password was given")
+        try home.run(["init", "--dry-run", "--emergency-kit", home.password]).expectError(1, "exists already")
+        #expect(try TreeSnapshot(of: home.tree.directory) == before)
+        try home.done("init")
+        try home.run(["init", "--dry-run"]).expectError(1, "there is a repository")
+    }
+
     @Test func whatFailsLeavesNothing() throws {
         try home.tree.write("kit", "mine")
         try home.run(["init", "--emergency-kit", "kit"]).expectError(1, "the emergency kit kit exists already")

@@ -64,6 +64,29 @@ import Testing
         #expect(try ToolRun.run("ls", [file + "2"]).status != 0)
     }
 
+    /// It does all that the real run does before it changes something, and changes nothing.
+    @Test func aDryRunOnlySays() throws {
+        try home.done("key", "add", "--new-password-file", second)
+        let keys = try ids()
+        let file = home.tree.path + "/generated"
+        let before = try TreeSnapshot(of: home.tree.directory)
+        let dry = { (verb: [String]) in try home.run(["key"] + verb + ["--dry-run"]) }
+        #expect(try dry(["add", "--new-password-file", second]).output == "to add: a key\n")
+        #expect(
+            try dry(["add", "--generate-password", "--new-password-file", file]).output
+                == "to add: a key\nto write: its password to \(file)\n")
+        #expect(
+            try dry(["passwd", "--new-password-file", second]).output == "to replace: the key \(keys[0].prefix(8))\n")
+        #expect(
+            try dry(["remove", String(keys[1].prefix(8))]).output == "to remove: the key \(keys[1].prefix(8))\n")
+        #expect(try dry(["remove", keys[1], "--json"]).output.contains("\"dry_run\": true"))
+        try dry(["remove", String(keys[0].prefix(8))]).expectError(1, "has opened the repository")
+        try dry(["add", "--generate-password", "--new-password-file", second]).expectError(1, "exists already")
+        try dry(["passwd", "--new-password-file", home.tree.path + "/none"]).expectError(2, "/none")
+        #expect(try home.done("unlock", "--remove-all", "--dry-run").output == "there are no locks\n")
+        #expect(try TreeSnapshot(of: home.tree.directory) == before)
+    }
+
     @Test func resticsKeysAreOurs() throws {
         try home.resticDone("key", "add", "--new-password-file", second)
         #expect(try home.run(["key", "list"], environment: ["RESTIC_PASSWORD_FILE": second]).status == 0)
@@ -130,8 +153,11 @@ import Testing
         try home.done("key", "list")
         let kept = try home.done("unlock")
         #expect(kept.output.hasPrefix("in use: the lock of "), "\(kept)")
+        #expect(try home.done("unlock", "--dry-run").output.hasPrefix("in use: the lock of "))
         #expect(try home.done("unlock", "--json").output.contains("\"exclusive\": false"))
         restic.die()
+        let planned = try home.done("unlock", "--dry-run")
+        #expect(planned.output.hasPrefix("to remove: the lock of "), "\(planned)")
         let unlocked = try home.done("unlock")
         #expect(unlocked.output.hasPrefix("removed the lock of "), "\(unlocked)")
         try home.done("key", "remove", id)

@@ -12,12 +12,15 @@ struct ConfigInitVerb: Verb {
     static let configuration = CommandConfiguration(
         commandName: "init", abstract: "Write a commented backup.yaml beside the backups.")
 
+    @OptionGroup var dry: DryRunOption
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
-        let path = try session.manager().writeConfiguration()
+        let manager = try session.manager()
+        let path = dry.dryRun ? try manager.previewConfiguration() : try manager.writeConfiguration()
         session.print(
-            .command("config init", [("path", .string(path))]), text: { ["wrote \(printable(path.utf8))"] })
+            .command("config init", [dry.member, ("path", .string(path))]),
+            text: { ["\(dry.dryRun ? "to write:" : "wrote") \(printable(path.utf8))"] })
         return ExitStatus.done
     }
 }

@@ -20,6 +20,7 @@ struct RepositoryInitVerb: RepositoryVerb {
     @Flag(help: "Leave the password out of the kit; it says where it is kept.")
     var kitWithoutPassword = false
 
+    @OptionGroup var dry: DryRunOption
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
@@ -30,16 +31,23 @@ struct RepositoryInitVerb: RepositoryVerb {
         request.generatesPassword = generatePassword
         request.kit = emergencyKit
         request.kitHasPassword = !kitWithoutPassword
-        let result = try session.repository().create(request)
+        let manager = try session.repository()
+        let result = dry.dryRun ? try manager.previewCreate(request) : try manager.create(request)
         session.print(.command(Self.fullName, members(result)), text: { text(result) })
         return ExitStatus.done
     }
 
     private func text(_ result: NewRepositoryResult) -> [String] {
-        var lines = ["made the repository \(result.id.prefix(8)) at \(printable(result.path.utf8))"]
+        let what = kitWithoutPassword ? "" : ", with the password"
+        guard let id = result.id else {
+            var lines = ["to make: a repository at \(printable(result.path.utf8))"]
+            if let file = result.passwordFile { lines.append("to write: its password to \(printable(file.utf8))") }
+            if let kit = result.kit { lines.append("to write: the emergency kit to \(printable(kit.utf8))\(what)") }
+            return lines
+        }
+        var lines = ["made the repository \(id.prefix(8)) at \(printable(result.path.utf8))"]
         if let file = result.passwordFile { lines.append("its password is in \(printable(file.utf8))") }
         if let kit = result.kit {
-            let what = kitWithoutPassword ? "" : ", with the password"
             lines.append("the emergency kit is in \(printable(kit.utf8))\(what): print it, and keep it elsewhere")
         }
         return lines
@@ -47,7 +55,7 @@ struct RepositoryInitVerb: RepositoryVerb {
 
     private func members(_ result: NewRepositoryResult) -> [(String, JSONOutput)] {
         [
-            ("id", .string(result.id)), ("location", .string(result.path)),
+            dry.member, ("id", result.id.map { .string($0) } ?? .null), ("location", .string(result.path)),
             ("password_file", result.passwordFile.map { .string($0) } ?? .null),
             ("emergency_kit", result.kit.map { .string($0) } ?? .null),
         ]

@@ -65,6 +65,12 @@ struct NewPasswordOptions: ParsableArguments {
         return ["its password is in \(printable(newPasswordFile.utf8))"]
     }
 
+    /// Where it would be.
+    var plan: [String] {
+        guard generatePassword, let newPasswordFile else { return [] }
+        return ["to write: its password to \(printable(newPasswordFile.utf8))"]
+    }
+
     /// The same for programs.
     var members: [(String, JSONOutput)] {
         [("password_file", newPasswordFile.map { .string($0) } ?? .null)]
@@ -77,13 +83,21 @@ struct RepositoryKeyAddVerb: RepositoryVerb {
         commandName: "add", abstract: "Add a password that opens the repository as well.")
 
     @OptionGroup var new: NewPasswordOptions
+    @OptionGroup var dry: DryRunOption
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
-        let id = try session.repository().addKey(
-            passwordFile: new.newPasswordFile, generates: new.generatePassword)
+        let manager = try session.repository()
+        if dry.dryRun {
+            try manager.previewAddKey(passwordFile: new.newPasswordFile, generates: new.generatePassword)
+            session.print(
+                .command(Self.fullName, [dry.member, ("id", .null)] + new.members),
+                text: { ["to add: a key"] + new.plan })
+            return ExitStatus.done
+        }
+        let id = try manager.addKey(passwordFile: new.newPasswordFile, generates: new.generatePassword)
         session.print(
-            .command(Self.fullName, [("id", .string(id))] + new.members),
+            .command(Self.fullName, [dry.member, ("id", .string(id))] + new.members),
             text: { ["added the key \(id.prefix(8))"] + new.place })
         return ExitStatus.done
     }
@@ -97,12 +111,15 @@ struct RepositoryKeyRemoveVerb: RepositoryVerb {
     @Argument(help: ArgumentHelp("The first digits of its ID.", valueName: "id"))
     var id: String
 
+    @OptionGroup var dry: DryRunOption
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
-        let removed = try session.repository().removeKey(id)
+        let manager = try session.repository()
+        let removed = dry.dryRun ? try manager.previewRemoveKey(id) : try manager.removeKey(id)
         session.print(
-            .command(Self.fullName, [("id", .string(removed))]), text: { ["removed the key \(removed.prefix(8))"] })
+            .command(Self.fullName, [dry.member, ("id", .string(removed))]),
+            text: { ["\(dry.dryRun ? "to remove:" : "removed") the key \(removed.prefix(8))"] })
         return ExitStatus.done
     }
 }
@@ -113,14 +130,23 @@ struct RepositoryKeyPasswdVerb: RepositoryVerb {
         commandName: "passwd", abstract: "Change the password that opens the repository now.")
 
     @OptionGroup var new: NewPasswordOptions
+    @OptionGroup var dry: DryRunOption
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
         let manager = try session.repository()
+        if dry.dryRun {
+            let old = try manager.previewChangePassword(
+                passwordFile: new.newPasswordFile, generates: new.generatePassword)
+            session.print(
+                .command(Self.fullName, [dry.member, ("id", .null), ("removed", .string(old))] + new.members),
+                text: { ["to replace: the key \(old.prefix(8))"] + new.plan })
+            return ExitStatus.done
+        }
         let (old, key) = try manager.changePassword(
             passwordFile: new.newPasswordFile, generates: new.generatePassword)
         session.print(
-            .command(Self.fullName, [("id", .string(key)), ("removed", .string(old))] + new.members),
+            .command(Self.fullName, [dry.member, ("id", .string(key)), ("removed", .string(old))] + new.members),
             text: {
                 ["changed the password: the key \(key.prefix(8)) is in the place of \(old.prefix(8))"] + new.place
             })

@@ -14,10 +14,13 @@ struct RepositoryUnlockVerb: RepositoryVerb {
     @Flag(help: "Remove all locks; only if nobody uses the repository.")
     var removeAll = false
 
+    @OptionGroup var dry: DryRunOption
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
-        let result = try session.repository().unlock(removeAll ? .everything : .leftBehind)
+        let manager = try session.repository()
+        let extent: UnlockExtent = removeAll ? .everything : .leftBehind
+        let result = dry.dryRun ? try manager.previewUnlock(extent) : try manager.unlock(extent)
         session.insist(result.findings.map { "\($0.subject) cannot be read: \($0.message); --remove-all removes it" })
         session.print(.command(Self.fullName, members(result)), text: { text(result, session) })
         return ExitStatus.done
@@ -29,9 +32,10 @@ struct RepositoryUnlockVerb: RepositoryVerb {
             let age = Age(seconds: max(0, now - user.time.moment.seconds))
             return "lock of \(user.holder), last seen \(age) ago"
         }
+        let removed = dry.dryRun ? "to remove:" : "removed"
         let lines =
-            result.removed.map { "removed the \(told($0))" }
-            + result.removedUnread.map { "removed the lock \($0.prefix(8)), which could not be read" }
+            result.removed.map { "\(removed) the \(told($0))" }
+            + result.removedUnread.map { "\(removed) the lock \($0.prefix(8)), which could not be read" }
             + result.kept.map { "in use: the \(told($0))" }
         return lines.isEmpty ? ["there are no locks"] : lines
     }
@@ -47,7 +51,8 @@ struct RepositoryUnlockVerb: RepositoryVerb {
                 })
         }
         return [
-            ("removed", json(result.removed)), ("removed_unread", .array(result.removedUnread.map { .string($0) })),
+            dry.member, ("removed", json(result.removed)),
+            ("removed_unread", .array(result.removedUnread.map { .string($0) })),
             ("kept", json(result.kept)), ("findings", .array(result.findings.map(\.json))),
         ]
     }
