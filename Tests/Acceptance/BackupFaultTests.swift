@@ -5,7 +5,9 @@ import Testing
 /// Promises 1, 2 and 13: whatever happens at whatever instant of a create or a delete, what is listed is whole, the older
 /// backups are untouched, and nothing half-made stays.
 @Suite struct BackupFaultTests {
-    static let errors = ["EIO", "late-EIO", "ENOSPC", "EACCES", "EROFS", "EMFILE"]
+    static let errors = ["EIO", "late-EIO", "ENOSPC"]
+    /// Those that ``BackupFaultLongTests`` tries.
+    static let otherErrors = ["EACCES", "EROFS", "EMFILE"]
     static let formats = ["folder", "zip"]
 
     /// An app with the backup `one`, half of which has changed since.
@@ -130,5 +132,18 @@ import Testing
                 #expect(before.differences(from: now) == [], "call \(number): \(answer)")
             }
         }
+    }
+}
+
+@Suite(.enabled(if: runsLongTests, "make test-long runs it"))
+struct BackupFaultLongTests {
+    @Test(arguments: BackupFaultTests.otherErrors, BackupFaultTests.formats)
+    func anErrorAtEachCallOfACreateLeavesNothingBehind(fault: String, format: String) throws {
+        try BackupFaultTests().anErrorAtEachCallOfACreateLeavesNothingBehind(fault: fault, format: format)
+    }
+
+    @Test(arguments: BackupFaultTests.otherErrors, BackupFaultTests.formats)
+    func anErrorAtEachCallOfADeleteLeavesABackupWholeOrGone(fault: String, format: String) throws {
+        try BackupFaultTests().anErrorAtEachCallOfADeleteLeavesABackupWholeOrGone(fault: fault, format: format)
     }
 }

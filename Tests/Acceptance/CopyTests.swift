@@ -134,12 +134,12 @@ import Testing
     func killsAndErrorsLeaveNothingHalf(format: String) throws {
         let start = try TestApp()
         try start.done("create", "--name", "one")
-        let count = try Program(app: start.path).countCalls("copy", ["one", "--to", format, "--name", "probe"])
+        let probe = try start.copied()
+        let count = try Program(app: probe.path).countCalls("copy", ["one", "--to", format, "--name", "two"])
         #expect(count > 10)
         for fault in ["kill", "EIO", "ENOSPC"] {
             for number in 1...count {
-                let app = try TestApp()
-                try app.done("create", "--name", "one")
+                let app = try start.copied()
                 let answer = try app.run(
                     "copy", "one", "--to", format, "--name", "two",
                     environment: ["CHASTIPI_FAULT": "\(number):\(fault)"])

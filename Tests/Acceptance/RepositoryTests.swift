@@ -183,7 +183,7 @@ import Testing
 
     /// A database in use comes out whole, as in any format.
     @Test func databasesInUseAreConsistent() throws {
-        let kept = try RepositoryApp()
+        let kept = try RepositoryApp(isCheap: true)
         let app = kept.app
         try app.shell("rm data/app.db")
         let writer = try DatabaseWriter(to: app.path + "/data/app.db")
@@ -200,7 +200,7 @@ import Testing
 
     /// Trees of everything that a file system can hold.
     @Test(arguments: 1...4) func oddTreesComeBack(seed: UInt64) throws {
-        let kept = try RepositoryApp()
+        let kept = try RepositoryApp(isCheap: true)
         let data = try TemporaryTree()
         var generator = TreeGenerator(SeededRandom(seed: seed))
         try generator.fill(data, entries: 120)
@@ -272,7 +272,7 @@ import Testing
 
     /// An interrupt takes the lock away; a kill leaves one that the next run knows for dead.
     @Test(arguments: [SIGINT, SIGTERM, SIGKILL]) func locksGoWithTheirRuns(signal: Int32) throws {
-        let kept = try RepositoryApp()
+        let kept = try RepositoryApp(isCheap: true)
         try kept.app.shell("for n in 1 2 3 4 5 6 7 8; do head -c 20000000 /dev/urandom > data/large$n; done")
         let process = Process()
         process.executableURL = URL(filePath: Program.path)

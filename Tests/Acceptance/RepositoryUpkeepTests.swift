@@ -9,7 +9,7 @@ import Testing
     /// Three backups: of `data`, of it with another file, and of it without the first one.
     init() throws {
         home = try RepositoryHome()
-        try home.done("init")
+        try CheapRepository.make(at: home.path, password: RepositoryHome.secret)
         try shell("mkdir -p data/deep; head -c 3000000 /dev/urandom > data/first; seq 1 200000 > data/deep/text")
         try home.resticDone("backup", "data", "--tag", "name=one")
         try shell("head -c 2000000 /dev/urandom > data/second")

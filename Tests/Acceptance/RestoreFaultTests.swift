@@ -63,7 +63,7 @@ import Testing
 
     /// Once: the run takes everything back and says so. At that call and all later ones: what could not be taken back at once is
     /// said to be pending, and heals when the disk does.
-    @Test(arguments: ["EIO", "late-EIO", "ENOSPC", "EACCES", "EROFS", "EMFILE"])
+    @Test(arguments: ["EIO", "late-EIO", "ENOSPC"])
     func anErrorAtEachCallIsTakenBack(fault: String) throws {
         let small = try SmallApp()
         for exchange in try Self.exchanges(of: small) {
@@ -86,7 +86,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["EIO", "ENOSPC"])
+    @Test(arguments: ["EIO"])
     func errorsFromACallOnHealWhenTheDiskDoes(fault: String) throws {
         let small = try SmallApp()
         for exchange in try Self.exchanges(of: small) {
@@ -121,9 +121,19 @@ import Testing
     }
 }
 
-/// The same with a second kill during the recovery, at each of its calls.
 @Suite(.enabled(if: runsLongTests, "make test-long runs it"))
 struct RestoreFaultLongTests {
+    @Test(arguments: ["EACCES", "EROFS", "EMFILE"])
+    func anErrorAtEachCallIsTakenBack(fault: String) throws {
+        try RestoreFaultTests().anErrorAtEachCallIsTakenBack(fault: fault)
+    }
+
+    @Test(arguments: ["ENOSPC"])
+    func errorsFromACallOnHealWhenTheDiskDoes(fault: String) throws {
+        try RestoreFaultTests().errorsFromACallOnHealWhenTheDiskDoes(fault: fault)
+    }
+
+    /// The recovery is killed, too, at each of its calls.
     @Test func aSecondKillDuringTheRecoveryChangesNothing() throws {
         let small = try SmallApp()
         for exchange in try RestoreFaultTests.exchanges(of: small) {

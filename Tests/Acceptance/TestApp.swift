@@ -26,6 +26,14 @@ final class TestApp: Sendable {
         try tree.write("uploads/picture", "picture")
     }
 
+    private init(_ tree: TemporaryTree) {
+        system = nil
+        self.tree = tree
+    }
+
+    /// The app as it is now, once more, on tmpfs.
+    func copied() throws -> TestApp { TestApp(try tree.copied()) }
+
     deinit {
         for path in mounted.withLock({ $0.reversed() }) {
             do {
