@@ -14,7 +14,14 @@ extension BackupManager {
 
     /// The path that ``writeConfiguration()`` would write.
     public func previewConfiguration() throws -> String {
-        try Self.reporting { try newConfigurationPath(in: try places.existingBackups()) }
+        try Self.reporting {
+            let backups = try places.existingBackups()
+            // A link to a disk that is not mounted.
+            guard try backups != nil || places.app.status(of: "backups".utf8) == nil else {
+                throw DiskError(.notDirectory, "open", "backups", because: "it leads nowhere")
+            }
+            return try newConfigurationPath(in: backups)
+        }
     }
 
     private func newConfigurationPath(in backups: Directory?) throws -> String {

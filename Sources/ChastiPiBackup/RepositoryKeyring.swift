@@ -42,7 +42,8 @@ extension RepositoryManager {
 
     /// Does everything that ``addKey(passwordFile:generates:)`` does before it adds something.
     public func previewAddKey(passwordFile path: String?, generates: Bool = false) throws {
-        try previewNewPassword(path, generates: generates) { try $0.checkRoomForKey() }
+        try previewNewPassword(path, generates: generates)
+        try locked(.shared, for: "key add") { try $0.checkRoomForKey() }
     }
 
     /// Replaces the password that opens the repository for this run. Returns the IDs of the key that goes and of the new one.
@@ -57,12 +58,13 @@ extension RepositoryManager {
 
     /// The ID of the key that ``changePassword(passwordFile:generates:)`` would remove.
     public func previewChangePassword(passwordFile path: String?, generates: Bool = false) throws -> String {
-        try previewNewPassword(path, generates: generates) { $0.keyID.hex }
+        try previewNewPassword(path, generates: generates)
+        return try locked(.exclusive, for: "key passwd") { $0.keyID.hex }
     }
 
     /// The ID of the key that ``removeKey(_:)`` would remove.
     public func previewRemoveKey(_ prefix: String) throws -> String {
-        try BackupManager.reporting { try opening.open().removableKey(prefix).id.hex }
+        try locked(.exclusive, for: "key remove") { try $0.removableKey(prefix).id.hex }
     }
 
     /// Removes the key whose ID begins with `prefix`; not the one that has opened the repository. Returns its ID.
@@ -90,11 +92,8 @@ extension RepositoryManager {
         }
     }
 
-    private func previewNewPassword<R>(
-        _ path: String?, generates: Bool, _ body: (Repository) throws -> R
-    ) throws -> R {
+    private func previewNewPassword(_ path: String?, generates: Bool) throws {
         if generates { _ = try newFile(path) } else { _ = try newPassword(path) }
-        return try BackupManager.reporting { try body(opening.open()) }
     }
 
     /// For a generated password.

@@ -50,6 +50,16 @@ struct RepositoryMaking {
         let directory = try NewRepositoryDirectory(place)
         let kit = try request.kit.map { try SecretFile(path: $0, what: "the emergency kit") }
         let password = try NewRepositoryPassword(place: place, request: request, run: run)
+        let files = [kit, password.newFile].compactMap(\.self)
+        if files.count == 2, try files[0].isSame(as: files[1]) {
+            throw BackupError(
+                .usage, "the emergency kit and the password cannot go to one file", advice: "Name another for the kit")
+        }
+        if try files.contains(where: { try directory.isPlace(of: $0) }) {
+            throw BackupError(
+                .usage, "neither the emergency kit nor the password can lie in the repository itself",
+                advice: "Name a file elsewhere: who needs it cannot open the repository")
+        }
         let location = try directory.location()
         if kit != nil { _ = try text(of: nil, at: location, password) }
         return Preparation(directory: directory, location: location, password: password, kit: kit)
@@ -166,6 +176,9 @@ private final class NewRepositoryDirectory {
         }
         throw BackupError(.nameTaken, "there is a repository at \(place.shownPath) already")
     }
+
+    /// Whether a file would be in it.
+    func isPlace(of file: SecretFile) throws -> Bool { try exists && file.lies(in: parent) }
 
     /// Its path from the root: whoever reads it is elsewhere.
     func location() throws(DiskError) -> String {

@@ -36,6 +36,14 @@ struct SecretFile {
         }
     }
 
+    func isSame(as other: SecretFile) throws -> Bool {
+        try name == other.name && lies(in: other.directory)
+    }
+
+    func lies(in other: Directory) throws -> Bool {
+        try directory.status().identity == other.status().identity
+    }
+
     /// Durable when this returns.
     func create(_ bytes: [UInt8]) throws {
         let temporary = Array(".\(name.prefix(60)).tmp-\(ProcessIdentity.number)".utf8)

@@ -14,7 +14,8 @@ package struct YAMLError: Error {
 
 /// A value of a YAML document and its place: <https://yaml.org/spec/1.1/>, without what a configuration never needs. An
 /// alias, an anchor or a tag is an error: people who forget the quotes around `*.pyc` or `!keep.log` write them without
-/// knowing, and a few lines of aliases for each other are a gigabyte. So is a key that is no scalar, or stands twice.
+/// knowing, and a few lines of aliases for each other are a gigabyte. So is a key that is no scalar, or stands twice, and
+/// text with a NUL, which no path holds.
 package struct YAMLNode: Sendable {
     package struct Member: Sendable {
         package let key: String
@@ -46,7 +47,9 @@ package struct YAMLNode: Sendable {
 
     /// The one document of `text`; nil where there is none.
     package static func document(in text: String) throws(YAMLError) -> YAMLNode? {
-        var reader = YAMLReader(Array(text.utf8))
+        // libyaml would count the mark of the byte order as a character of the first line.
+        let isMarked = text.unicodeScalars.first == "\u{feff}"
+        var reader = YAMLReader(Array(text.utf8.dropFirst(isMarked ? 3 : 0)))
         return try reader.document()
     }
 }
@@ -112,15 +115,16 @@ private struct YAMLReader: ~Copyable {
 
     private mutating func mapping(_ depth: Int) throws(YAMLError) -> [YAMLNode.Member] {
         var members: [YAMLNode.Member] = []
-        var seen: Set<String> = []
+        // By their bytes: two that look alike can be the paths of two files.
+        var seen: Set<[UInt8]> = []
         while true {
             let event = try next()
             if case .end = event.kind { return members }
             guard case .scalar(let key) = event.kind else {
                 throw YAMLError(message: "a key must be a word", place: event.place)
             }
-            guard seen.insert(key).inserted else {
-                throw YAMLError(message: "'\(key)' stands twice", place: event.place)
+            guard seen.insert(Array(key.utf8)).inserted else {
+                throw YAMLError(message: "'\(key.prefix(60))' stands twice", place: event.place)
             }
             members.append(
                 YAMLNode.Member(key: key, keyPlace: event.place, value: try node(try next(), depth: depth)))
@@ -148,6 +152,9 @@ private struct YAMLReader: ~Copyable {
         defer { yaml_event_delete(&event) }
         let (kind, isPlain) = Self.kind(of: event)
         guard isPlain else { throw notPlain(at: event.start_mark) }
+        if case .scalar(let text) = kind, text.utf8.contains(0) {
+            throw YAMLError(message: "this has a NUL character", place: YAMLPlace(event.start_mark))
+        }
         return Event(kind: kind, place: YAMLPlace(event.start_mark))
     }
 
@@ -178,14 +185,15 @@ private struct YAMLReader: ~Copyable {
         switch parser.error {
         case YAML_MEMORY_ERROR: return YAMLError(message: "out of memory", place: YAMLPlace(parser.mark))
         case YAML_READER_ERROR:
-            let read = text.prefix(parser.problem_offset)
-            let lines = read.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-            return invalid(
-                parser.problem, at: YAMLPlace(line: lines.count, column: (lines.last?.count ?? 0) + 1))
+            return invalid(parser.problem, at: place(ofByte: parser.problem_offset))
         default:
             let context = parser.context.map { String(cString: $0) } ?? ""
             if ["an alias", "an anchor", "a tag"].contains(where: context.hasSuffix) {
                 return notPlain(at: parser.context_mark)
+            }
+            // Of a tag such as `!a!b`.
+            if parser.problem.map({ String(cString: $0) }) == "found undefined tag handle" {
+                return notPlain(at: parser.problem_mark)
             }
             return invalid(parser.problem, at: YAMLPlace(parser.problem_mark))
         }
@@ -200,16 +208,30 @@ private struct YAMLReader: ~Copyable {
         invalid(nil, at: YAMLPlace(parser.pointee.mark))
     }
 
-    private func notPlain(at mark: yaml_mark_t) -> YAMLError {
-        var word = ""
-        for scalar in String(decoding: text, as: UTF8.self).unicodeScalars.dropFirst(mark.index) {
-            if word.unicodeScalars.count == 60 || !scalar.isASCII || " \t\r\n,]}'".unicodeScalars.contains(scalar) {
-                break
+    /// Lines end as they do for libyaml.
+    private func place(ofByte offset: Int) -> YAMLPlace {
+        var (line, column) = (1, 1)
+        var last: Unicode.Scalar = " "
+        for scalar in String(decoding: text.prefix(offset), as: UTF8.self).unicodeScalars {
+            switch scalar {
+            case "\n" where last == "\r": break
+            case "\n", "\r", "\u{85}", "\u{2028}", "\u{2029}": (line, column) = (line + 1, 1)
+            default: column += 1
             }
-            word.unicodeScalars.append(scalar)
+            last = scalar
         }
+        return YAMLPlace(line: line, column: column)
+    }
+
+    private func notPlain(at mark: yaml_mark_t) -> YAMLError {
+        let rest = String(decoding: text, as: UTF8.self).unicodeScalars.dropFirst(mark.index)
+        let word = rest.prefix { $0.isASCII && !" \t\r\n,]}'".unicodeScalars.contains($0) }
+        // How it goes on tells whether that is all of the value.
+        let next = rest.dropFirst(word.count).first { $0 != " " && $0 != "\t" } ?? "\n"
+        let isAll = "\r\n#:".unicodeScalars.contains(next) && word.count <= 60
+        let example = isAll ? ", such as '\(String(word))'" : ""
         return YAMLError(
-            message: "a value that begins with '\(word.prefix(1))' must stand in quotes, such as '\(word)'",
+            message: "a value that begins with '\(rest.first.map(String.init) ?? "")' must stand in quotes\(example)",
             place: YAMLPlace(mark))
     }
 }

@@ -11,7 +11,7 @@ struct DatabaseError: Error {
 
 /// A connection to a database, for one thread.
 final class Database {
-    /// Nil once it is closed: SQLite refuses all calls then.
+    /// Nil once it is closed; nothing may be done with it then.
     private var connection: OpaquePointer?
 
     enum Access {
@@ -152,6 +152,8 @@ final class Database {
     private static func error(_ code: CInt, of connection: OpaquePointer?) -> DatabaseError {
         let isLast = connection != nil && sqlite3_errcode(connection) == code
         let text: UnsafePointer<CChar>? = isLast ? sqlite3_errmsg(connection) : sqlite3_errstr(code)
-        return DatabaseError(code: code, message: text.map { String(cString: $0) } ?? "SQLite fails with \(code)")
+        // A step of a copy tells more than the primary code.
+        return DatabaseError(
+            code: code & 0xff, message: text.map { String(cString: $0) } ?? "SQLite fails with \(code)")
     }
 }

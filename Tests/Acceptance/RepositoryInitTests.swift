@@ -150,6 +150,13 @@ struct RepositoryHome {
         try home.run(["init", "--dry-run"], environment: [:]).expectError(2, "no password was given")
         try home.run(["init", "--dry-run", "--emergency-kit", home.password]).expectError(1, "exists already")
         #expect(try TreeSnapshot(of: home.tree.directory) == before)
+        try home.tree.makeDirectory(entry("repository"))
+        for dry in [["--dry-run"], []] {
+            try home.run(["init", "--generate-password", "--password-file", file, "--emergency-kit", file] + dry)
+                .expectError(2, "cannot go to one file")
+            try home.run(["init", "--emergency-kit", home.path + "/kit"] + dry).expectError(2, "in the repository")
+        }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: home.path).isEmpty)
         try home.done("init")
         try home.run(["init", "--dry-run"]).expectError(1, "there is a repository")
     }

@@ -15,6 +15,7 @@ import Testing
 
     @Test(arguments: [
         ("a: 1\nb:\n  - x\n  - \"y\\tz\"\nc: {d: e}", "{a: '1', b: ['x', 'y\tz'], c: {d: 'e'}}"), ("word", "'word'"),
+        ("\u{e9}: 1\ne\u{301}: 2", "{\u{e9}: '1', e\u{301}: '2'}"),
         ("", ""), ("# nothing\n", ""), ("---\n", "''"), ("\u{feff}a: 1", "{a: '1'}"),
         ("a: ü\r\nb: ~\r\n", "{a: 'ü', b: '~'}"),
         // What only looks like an alias, an anchor or a tag.
@@ -29,12 +30,17 @@ import Testing
     @Test(arguments: [
         ("a: *b", 1, 4, "'*' must stand in quotes, such as '*b'"),
         ("a:\n  - *.pyc", 2, 5, "such as '*.pyc'"), ("a:\n  - !keep.log  # x", 2, 5, "such as '!keep.log'"),
-        ("a: &", 1, 4, "'&'"), ("ü: [x, &y]", 1, 8, "such as '&y'"), ("a: &x [y]", 1, 4, "such as '&x'"),
-        ("a: !!str 5", 1, 4, "such as '!!str'"), ("a: !<tag> {}", 1, 4, "such as"), ("*a : 1", 1, 1, "such as '*a'"),
+        ("a: &", 1, 4, "'&'"), ("ü: [x, &y]", 1, 8, "'&' must stand in quotes"),
+        ("a: &x [y]", 1, 4, "must stand in quotes"),
+        ("a: !!str 5", 1, 4, "'!' must stand in quotes"), ("a:\n- !keep!x.log", 2, 3, "such as '!keep!x.log'"),
+        ("a:\n- *[0-9].log", 2, 3, "must stand in quotes"), ("a:\n- !a,b.txt", 2, 3, "must stand in quotes"),
+        ("a: !<tag> {}", 1, 4, "must stand in quotes"), ("*a : 1", 1, 1, "such as '*a'"),
         ("a: 1\nb: 2\na: 3", 3, 1, "'a' stands twice"), ("a: {b: 1, b: 2}", 1, 11, "'b' stands twice"),
         ("? [a]\n: 1", 1, 3, "a key must be a word"), ("a: b: c", 1, 5, "not valid YAML"),
         ("a: [", 2, 1, "not valid YAML"), ("a: 1\n---\nb: 2", 2, 1, "second document"),
-        ("ab\ncd\u{1}", 2, 3, "not valid YAML"), ("\u{fffd}: \t{", 2, 1, "not valid YAML"),
+        ("ab\ncd\u{1}", 2, 3, "not valid YAML"), ("\u{feff}a: 1\r\n# éé\u{1}", 2, 5, "not valid YAML"),
+        ("\u{feff}a: 1\ra: 2", 2, 1, "stands twice"), ("a: \"x\\0y\"", 1, 4, "NUL"),
+        ("\u{fffd}: \t{", 2, 1, "not valid YAML"),
         (String(repeating: "[", count: 1 << 20), 1, 101, "nested too deeply"),
         (String(repeating: "{a: ", count: 200), 1, 401, "nested too deeply"),
     ])
