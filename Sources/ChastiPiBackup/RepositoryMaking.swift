@@ -39,6 +39,8 @@ struct RepositoryMaking {
         let location: String
         let password: NewRepositoryPassword
         let kit: SecretFile?
+        /// As long as the repository has no ID.
+        let kitText: [UInt8]
 
         func result(_ id: SHA256Digest?) -> NewRepositoryResult {
             NewRepositoryResult(
@@ -61,8 +63,9 @@ struct RepositoryMaking {
                 advice: "Name a file elsewhere: who needs it cannot open the repository")
         }
         let location = try directory.location()
-        if kit != nil { _ = try text(of: nil, at: location, password) }
-        return Preparation(directory: directory, location: location, password: password, kit: kit)
+        return Preparation(
+            directory: directory, location: location, password: password, kit: kit,
+            kitText: kit == nil ? [] : try text(of: nil, at: location, password))
     }
 
     func preview() throws -> NewRepositoryResult {
@@ -80,7 +83,7 @@ struct RepositoryMaking {
                 made.append(file)
             }
             if let kit {
-                try kit.create(try text(of: nil, at: preparation.location, password))
+                try kit.create(preparation.kitText)
                 made.append(kit)
             }
             try directory.make()

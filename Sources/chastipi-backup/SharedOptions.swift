@@ -94,11 +94,12 @@ struct DryRunOption: ParsableArguments {
     var member: (String, JSONOutput) { ("dry_run", .bool(dryRun)) }
 }
 
-/// For verbs that change something.
+/// For verbs that change something, and may ask before.
 struct ChangeOptions: ParsableArguments {
-    @Flag(help: "Only say what would be done.")
-    var dryRun = false
+    @OptionGroup var dry: DryRunOption
 
     @Flag(name: .shortAndLong, help: "Ask nothing.")
     var yes = false
+
+    var dryRun: Bool { dry.dryRun }
 }

@@ -205,6 +205,12 @@ import Testing
         let calls = try Program(app: counted.path).countCalls("config", ["init"])
         #expect(calls > 3)
         try counted.run("config", "init", "--dry-run").expectError(1, "exists already")
+        // The disk that it leads to is not mounted.
+        let away = try TestApp()
+        try away.tree.makeLink(entry("backups"), to: Array("nowhere".utf8))
+        for dry in [["--dry-run"], []] {
+            try Program.run(["config", "init", "--app", away.path] + dry).expectError(1, "backups")
+        }
         for fault in ["EIO", "late-EIO", "ENOSPC"] {
             for number in 1...calls {
                 let app = try TestApp()

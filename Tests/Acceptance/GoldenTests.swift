@@ -92,6 +92,25 @@ import Testing
         try expect(transcript, "help")
     }
 
+    @Test(arguments: [
+        "create", "auto", "zip", "restore", "undo", "recover", "delete", "prune", "copy", "config init",
+        "repository init", "repository prune", "repository repair index", "repository repair packs",
+        "repository repair snapshots", "repository unlock", "repository key add", "repository key remove",
+        "repository key passwd",
+    ])
+    func whateverChangesSomethingCanBeTried(verb: String) throws {
+        let help = try Program.run(verb.split(separator: " ").map(String.init) + ["--help"])
+        #expect(help.status == 0 && help.output.contains("--dry-run  "), "\(help)")
+    }
+
+    /// It is 40 MB that each command would load, and few computers have libyaml (decision 022).
+    @Test func neitherFoundationNorLibyamlIsNeeded() throws {
+        let libraries = try ToolRun.run("ldd", [Program.path])
+        let text = String(decoding: libraries.output, as: UTF8.self)
+        #expect(libraries.status == 0 && text.contains("libsqlite3"), "\(text)")
+        #expect(!text.contains("libFoundation.so") && !text.contains("libyaml"), "\(text)")
+    }
+
     @Test func theLifeOfABackup() throws {
         var transcript = Transcript(app: try makeApp())
         let app = transcript.app

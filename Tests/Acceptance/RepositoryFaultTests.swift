@@ -125,7 +125,7 @@ import Testing
         var found = 0
         for file in files.sorted() {
             let size = try #require(try kept.home.status(entry("repository/" + file))?.size)
-            for offset in stride(from: UInt64(0), to: size, by: max(1, Int(size) / 16)) {
+            for offset in stride(from: UInt64(0), to: size, by: max(1, Int(size) / 24)) {
                 let damaged = try kept.copied()
                 let path = entry("repository/" + file)
                 let byte = try damaged.home.read(path)[Int(offset)]

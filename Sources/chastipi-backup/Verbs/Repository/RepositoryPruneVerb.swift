@@ -17,9 +17,7 @@ struct RepositoryPruneVerb: RepositoryVerb {
     @Option(help: ArgumentHelp("How much may be stored anew, such as 500M.", valueName: "size"))
     var maxRepackSize: String?
 
-    @Flag(help: "Only say what would be done.")
-    var dryRun = false
-
+    @OptionGroup var dry: DryRunOption
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
@@ -27,7 +25,7 @@ struct RepositoryPruneVerb: RepositoryVerb {
         if let maxUnused { try request.tolerate(maxUnused) }
         if let maxRepackSize { try request.limitRepacking(maxRepackSize) }
         let manager = try session.repository()
-        if dryRun {
+        if dry.dryRun {
             let preview = try manager.previewPrune(request)
             session.print(.command(Self.fullName, members(preview, [])), text: { text(preview) })
             return ExitStatus.done
@@ -48,17 +46,17 @@ struct RepositoryPruneVerb: RepositoryVerb {
             "of no use: \(told(preview.unused, "blob"))\(twice)",
         ]
         if preview.isEmpty { return lines + ["nothing to do"] }
-        lines.append("\(dryRun ? "would stay" : "kept"): \(told(preview.kept, "pack"))")
+        lines.append("\(dry.dryRun ? "would stay" : "kept"): \(told(preview.kept, "pack"))")
         let acts = [
-            (preview.repacked, dryRun ? "would be stored anew" : "stored anew", ""),
-            (preview.removed, dryRun ? "would be removed" : "removed", ""),
-            (preview.unindexed, dryRun ? "would be removed" : "removed", ", which no index names"),
+            (preview.repacked, dry.dryRun ? "would be stored anew" : "stored anew", ""),
+            (preview.removed, dry.dryRun ? "would be removed" : "removed", ""),
+            (preview.unindexed, dry.dryRun ? "would be removed" : "removed", ", which no index names"),
         ]
         for (amount, act, what) in acts where amount.count > 0 {
             lines.append("\(act): \(told(amount, "pack"))\(what)")
         }
         let left = preview.bytesRemaining > 0 ? "; \(ByteCount(preview.bytesRemaining)) of no use stay" : ""
-        return lines + ["\(dryRun ? "would free" : "freed") \(ByteCount(preview.bytesFreed))\(left)"]
+        return lines + ["\(dry.dryRun ? "would free" : "freed") \(ByteCount(preview.bytesFreed))\(left)"]
     }
 
     private func members(
@@ -68,7 +66,7 @@ struct RepositoryPruneVerb: RepositoryVerb {
             .object([("count", .number(Int64(amount.count))), ("bytes", .unsigned(amount.bytes))])
         }
         return [
-            ("dry_run", .bool(dryRun)), ("snapshots", .number(Int64(preview.snapshots))),
+            dry.member, ("snapshots", .number(Int64(preview.snapshots))),
             ("used_blobs", json(preview.used)), ("unused_blobs", json(preview.unused)),
             ("duplicate_blobs", json(preview.duplicates)), ("packs_kept", json(preview.kept)),
             ("packs_repacked", json(preview.repacked)), ("packs_removed", json(preview.removed)),

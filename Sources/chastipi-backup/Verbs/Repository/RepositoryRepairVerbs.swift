@@ -25,14 +25,12 @@ struct RepositoryRepairPacksVerb: RepositoryVerb {
             "The first digits of packs (default: all are read to find the damaged ones).", valueName: "id"))
     var ids: [String] = []
 
-    @Flag(help: "Only say what would be done.")
-    var dryRun = false
-
+    @OptionGroup var dry: DryRunOption
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
         let manager = try session.repository()
-        let (done, failures) = dryRun ? (try manager.previewPackRepair(ids), []) : try manager.repairPacks(ids)
+        let (done, failures) = dry.dryRun ? (try manager.previewPackRepair(ids), []) : try manager.repairPacks(ids)
         session.insist(failures.map { "not removed: \($0.subject): \($0.message)" })
         session.print(.command(Self.fullName, members(done, failures)), text: { text(done, session) })
         if done.lostBlobs > 0 { return ExitStatus.damaged }
@@ -42,11 +40,11 @@ struct RepositoryRepairPacksVerb: RepositoryVerb {
     private func text(_ done: PackRepairPreview, _ session: Session) -> [String] {
         if done.isEmpty { return ["no pack is damaged: nothing to do"] }
         var lines = abbreviated(
-            done.packs.map { "\(dryRun ? "to remove" : "removed"): the pack \($0.prefix(8))" }, most: 50,
+            done.packs.map { "\(dry.dryRun ? "to remove" : "removed"): the pack \($0.prefix(8))" }, most: 50,
             verbose: session.options.verbose)
         let saved = "\(counted(done.saved.count, "part")) of files and directories, \(ByteCount(done.saved.bytes))"
-        lines.append("\(dryRun ? "to store" : "stored") anew: \(saved)")
-        if !dryRun {
+        lines.append("\(dry.dryRun ? "to store" : "stored") anew: \(saved)")
+        if !dry.dryRun {
             lines.append("backups that were found damaged are known as such until 'verify --all' reads them again")
         }
         if done.lostBlobs > 0 {
@@ -58,7 +56,7 @@ struct RepositoryRepairPacksVerb: RepositoryVerb {
 
     private func members(_ done: PackRepairPreview, _ failures: [Finding]) -> [(String, JSONOutput)] {
         [
-            ("dry_run", .bool(dryRun)), ("packs", .array(done.packs.map { .string($0) })),
+            dry.member, ("packs", .array(done.packs.map { .string($0) })),
             ("saved_blobs", .number(Int64(done.saved.count))), ("saved_bytes", .unsigned(done.saved.bytes)),
             ("lost_blobs", .number(Int64(done.lostBlobs))), ("not_removed", .array(failures.map(\.json))),
         ]
@@ -70,20 +68,18 @@ struct RepositoryRepairIndexVerb: RepositoryVerb {
     static let configuration = CommandConfiguration(
         commandName: "index", abstract: "Make the index say what is stored. Backups and data stay as they are.")
 
-    @Flag(help: "Only say what would be done.")
-    var dryRun = false
-
+    @OptionGroup var dry: DryRunOption
     @OptionGroup var options: SharedOptions
 
     func run(in session: Session) throws -> Int32 {
         let manager = try session.repository()
-        let result = dryRun ? try manager.previewIndexRepair() : try manager.repairIndex()
+        let result = dry.dryRun ? try manager.previewIndexRepair() : try manager.repairIndex()
         session.print(.command(Self.fullName, members(result)), text: { text(result, session) })
         return result.brokenPacks.isEmpty && result.lostBlobs == 0 ? ExitStatus.done : ExitStatus.damaged
     }
 
     private func text(_ result: IndexRepairPreview, _ session: Session) -> [String] {
-        let (removed, added) = dryRun ? ("to remove", "to add") : ("removed", "added")
+        let (removed, added) = dry.dryRun ? ("to remove", "to add") : ("removed", "added")
         var lines = result.unreadable.map { "\(removed): \($0.subject): \($0.message)" }
         lines += result.missingPacks.map { "\(removed): the pack \($0.prefix(8)), which is missing" }
         lines += result.indexedPacks.map { "\(added): the pack \($0.prefix(8))" }
@@ -99,7 +95,7 @@ struct RepositoryRepairIndexVerb: RepositoryVerb {
 
     private func members(_ result: IndexRepairPreview) -> [(String, JSONOutput)] {
         [
-            ("dry_run", .bool(dryRun)), ("unreadable", .array(result.unreadable.map(\.json))),
+            dry.member, ("unreadable", .array(result.unreadable.map(\.json))),
             ("missing_packs", .array(result.missingPacks.map { .string($0) })),
             ("indexed_packs", .array(result.indexedPacks.map { .string($0) })),
             ("broken_packs", .array(result.brokenPacks.map(\.json))),
